@@ -1,0 +1,1 @@
+"""HTTP: the console and the scrape endpoint."""

@@ -1,0 +1,1 @@
+"""Settings, policies and classifier rules as validated data; logging; the metric registry."""

@@ -1,0 +1,1 @@
+"""Streams in, decisions out: sources, pure detectors, the engine that runs them."""

@@ -1,0 +1,1 @@
+"""Pure detectors: state and event in, state and decisions out (spec 20)."""

@@ -1,0 +1,1 @@
+"""The only code that knows both detectors and bytewax: key groups, watermarks, snapshots."""

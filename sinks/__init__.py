@@ -1,0 +1,1 @@
+"""Decisions to effects: one file a sink; effects are the lifecycle's."""
