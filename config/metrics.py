@@ -1,0 +1,32 @@
+"""Every metric this project exposes: one closed list, names in one place (spec 80.4).
+
+Labels are bounded by design: never a tenant, a workflow or an id.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+EVENTS = Counter("breakwater_events_total", "Run events read, by outcome (used, duplicate).", ["outcome"])
+EVENTS_LATE = Counter("breakwater_events_late_total", "Run events later than the allowed lateness.")
+DEAD_LETTERS = Counter("breakwater_dead_letters_total", "Messages that can't be used, by reason code.", ["code"])
+CONFLICTING_TERMINAL = Counter(
+    "breakwater_conflicting_terminal_total", "Second terminal events of an execution that differ from the first."
+)
+WATERMARK = Gauge("breakwater_watermark_seconds", "Watermark of a source partition, Unix time.", ["partition"])
+DECISIONS = Counter("breakwater_decisions_total", "Decisions made, by kind.", ["kind"])
+POLICY_MISCONFIGURED = Counter(
+    "breakwater_policy_misconfigured", "Policies refused because their values make no sense."
+)
+DECISIONS_APPLIED = Counter(
+    "breakwater_decisions_applied_total", "Decisions handed to the services sink, by outcome.", ["kind", "outcome"]
+)
+DECISION_LATENCY = Histogram(
+    "breakwater_decision_latency_seconds",
+    "Event time of the cause to commit of its effects.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 7200),
+)
+SINK_BATCH_SECONDS = Histogram("breakwater_sink_batch_seconds", "Time to apply one batch of decisions.", ["sink"])
+SINK_RETRIES = Counter("breakwater_sink_retries_total", "Batches tried again because a store was away.", ["sink"])
+BLOCK_SKIPPED = Counter(
+    "breakwater_block_skipped_total", "Credential blocks not applied because of the automation's status.", ["status"]
+)
+DELIVERIES = Counter("breakwater_deliveries_total", "Notifications handed over, by channel and outcome.", ["channel", "outcome"])
