@@ -1,8 +1,46 @@
-"""The command `breakwater`."""
+"""The command `breakwater`.
 
+A command's module is imported when the command is asked for: `detect` on a small file should not wait for web
+frameworks, nor need a database driver.
+"""
+
+from importlib import import_module
+
+import click
 import typer
+from typer.core import TyperGroup
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+#: Command -> module; the function has the command's name, dashes for underscores.
+COMMANDS = {
+    "detect": "cli.detect",
+    "run": "cli.run",
+    "demo": "cli.demo.command",
+    "api": "cli.api",
+    "worker": "cli.worker",
+    "migrate": "cli.migrate",
+    "init-topics": "cli.init_topics",
+    "schema": "cli.schema",
+}
+
+
+class _LazyGroup(TyperGroup):
+    """Knows its commands by name, and imports one to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
+        """All names, in the order of the help page."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and build one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        function = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
+        single.command(cmd_name)(function)
+        return typer.main.get_command(single)
+
+
+app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()

@@ -47,7 +47,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     kind: DecisionKind
     tenant_id: str
     workflow_id: str
-    automation_version_id: str
+    #: None only where a control event decided before any run of the workflow was seen.
+    automation_version_id: str | None
     #: Event time of the cause, aware UTC.
     occurred_at: datetime
     policy_id: str

@@ -1,0 +1,152 @@
+"""`breakwater detect`: the detectors over files of recorded events, no service needed (spec 20.7)."""
+
+import base64
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, BinaryIO, NoReturn
+
+import msgspec
+import typer
+
+from cli.options import AllowedLateness, PoliciesFile, RegistryFile, fail_usage, read_policies, read_registry_option
+from config.auth_errors import load_auth_errors
+from dataflows.dead_letters import DeadLetter
+from dataflows.decisions import encode_decision
+from dataflows.engine.garbage import settle
+from dataflows.engine.key_groups import DetectorFactory
+from dataflows.replay import Replay
+from dataflows.sources.lines import LineReader, open_events
+from dataflows.times import NEVER, micros, to_micros
+
+
+def detect(
+    events: Annotated[list[str], typer.Argument(help="Files of run events, NDJSON or gzip of it; - is stdin.")],
+    policies: PoliciesFile = None,
+    registry: RegistryFile = None,
+    until: Annotated[
+        str | None, typer.Option(help="Go on until this event time, e.g. 2026-01-31T00:00:00Z.", metavar="TIME")
+    ] = None,
+    output: Annotated[str, typer.Option(help="Where decisions go, one JSON object a line.", metavar="FILE")] = "-",
+    dead_letters: Annotated[
+        Path | None, typer.Option(help="Where messages go that can't be used.", metavar="FILE")
+    ] = None,
+    summary: Annotated[Path | None, typer.Option(help="Where the counts go, as JSON.", metavar="FILE")] = None,
+    allowed_lateness: AllowedLateness = "60s",
+) -> None:
+    """Read recorded run events and write the decisions that they lead to."""
+    lateness = _duration(allowed_lateness)
+    rules = read_policies(policies, lateness)
+    bindings = read_registry_option(registry)
+    end = _time(until)
+    settle()
+    with ExitStack() as stack:
+        decisions_to = stack.enter_context(_writer(output))
+        dead_letters_to = stack.enter_context(_writer(str(dead_letters))) if dead_letters else None
+
+        def refuse(dead_letter: DeadLetter) -> None:
+            if dead_letters_to is not None:
+                dead_letters_to.write(dead_letter_line(dead_letter, datetime.now(UTC)))
+
+        replay = Replay(
+            DetectorFactory(rules, load_auth_errors(), micros(lateness)),
+            bindings,
+            micros(lateness),
+            on_decision=lambda decision: _write(decisions_to, encode_decision(decision)),
+            on_dead_letter=refuse,
+        )
+        for name in events:
+            _feed(replay, name)
+        replay.finish(end)
+        if summary is not None:
+            with _writer(str(summary)) as summary_to:
+                summary_to.write(msgspec.json.format(msgspec.json.encode(replay.summary())) + b"\n")
+
+
+def dead_letter_line(dead_letter: DeadLetter, time: datetime) -> bytes:
+    """A dead letter as one line of a file: the raw bytes in Base64, since they may be anything."""
+    position = dead_letter.position
+    row = {
+        "code": dead_letter.code.value,
+        "explanation": dead_letter.explanation,
+        "file": position.source,
+        "byte_offset": position.offset,
+        "time": time,
+        "size": dead_letter.size,
+        "sha256": dead_letter.sha256,
+        "raw_base64": base64.b64encode(dead_letter.raw).decode(),
+    }
+    return msgspec.json.encode(row) + b"\n"
+
+
+def _write(file: BinaryIO, line: bytes) -> None:
+    file.write(line)
+    file.write(b"\n")
+
+
+def _feed(replay: Replay, name: str) -> None:
+    path = None if name == "-" else Path(name)
+    try:
+        with open_events(path) as file, _progress(path, file) as advance:
+            replay.feed(name, LineReader(file), advance)
+    except (OSError, EOFError) as error:
+        _unreadable(name, error)
+
+
+@contextmanager
+def _progress(path: Path | None, file: BinaryIO) -> Iterator[object]:
+    """A progress bar on a terminal; silence elsewhere, and where the size is unknown."""
+    if path is None or not sys.stderr.isatty():
+        yield lambda _offset: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        packed = getattr(file, "fileobj", None)
+        task = bar.add_task(path.name, total=path.stat().st_size)
+        yield lambda offset: bar.update(task, completed=offset if packed is None else packed.tell())
+
+
+@contextmanager
+def _writer(name: str) -> Iterator[BinaryIO]:
+    """A file to write to, `-` is stdout; exit 2 when it can't be made."""
+    if name == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        file = Path(name).open("wb")
+    except OSError as error:
+        _unreadable(name, error)
+    with file:
+        yield file
+
+
+def _unreadable(name: str, error: Exception) -> NoReturn:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    fail_usage(f"{name}: {reason}")
+
+
+def _time(text: str | None) -> int:
+    if text is None:
+        return NEVER
+    try:
+        time = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        fail_usage("--until: must be a time as in 2026-01-31T00:00:00Z")
+    if time.tzinfo is None:
+        fail_usage("--until: must have an offset, as in 2026-01-31T00:00:00Z")
+    return to_micros(time)
+
+
+def _duration(text: str) -> timedelta:
+    from config.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        fail_usage(f"--allowed-lateness: {error}")

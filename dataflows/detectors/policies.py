@@ -1,0 +1,62 @@
+"""What the detectors' thresholds are: one policy a detector, one set of them a workflow (spec 20, 70).
+
+Plain values, already validated (`config.policies` reads and checks the file). A set is immutable and shared by
+all workflows that it holds for, so detectors built from it are shared too.
+"""
+
+from datetime import timedelta
+
+import msgspec
+
+
+class AuthFailuresPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Thresholds of 20.2. A rule that is None is off."""
+
+    consecutive_failures: int | None = 3
+    #: More than this share of a workflow's runs in `window`; exactly this share does not fire.
+    failure_ratio: float | None = 0.5
+    window: timedelta = timedelta(minutes=60)
+    #: No ratio exists below this number of runs.
+    min_runs: int = 10
+    rearm_after_successes: int = 1
+    cooldown: timedelta = timedelta(minutes=15)
+
+
+class StuckExecutionsPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Thresholds of 20.3."""
+
+    run_timeout: timedelta = timedelta(minutes=30)
+    #: None: `queued` events mean nothing.
+    queue_timeout: timedelta | None = None
+
+
+class CircuitBreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Thresholds of 20.4."""
+
+    threshold: int = 5
+    window: timedelta = timedelta(minutes=60)
+
+
+class PolicySet(msgspec.Struct, frozen=True, kw_only=True):
+    """All that holds for one workflow."""
+
+    version: int = 1
+    auth_failures: AuthFailuresPolicy = AuthFailuresPolicy()
+    stuck_executions: StuckExecutionsPolicy = StuckExecutionsPolicy()
+    circuit_breaker: CircuitBreakerPolicy = CircuitBreakerPolicy()
+
+
+class Policies(msgspec.Struct, frozen=True, kw_only=True):
+    """The policy sets of everybody: the most special one that exists wins.
+
+    Sets are complete: what an override leaves out has been filled in from the layer above it.
+    """
+
+    default: PolicySet = PolicySet()
+    tenants: dict[str, PolicySet] = {}
+    #: By (tenant id, workflow id).
+    workflows: dict[tuple[str, str], PolicySet] = {}
+
+    def of(self, tenant_id: str, workflow_id: str) -> PolicySet:
+        """The set that holds for a workflow."""
+        return self.workflows.get((tenant_id, workflow_id)) or self.tenants.get(tenant_id) or self.default

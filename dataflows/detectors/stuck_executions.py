@@ -1,0 +1,280 @@
+"""Is an execution open without activity? (spec 20.3)
+
+Judges in event time: the engine hands over events in the order of (event time, arrival) once the watermark has
+reached them, after every deadline at or before their time. So disorder within the allowed lateness changes
+nothing here. An event that comes later than that is judged on arrival.
+"""
+
+from bisect import insort
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from dataflows.decisions import MAX_EVIDENCE, Decision, DecisionKind, ReasonCode, decision_id
+from dataflows.detectors.policies import StuckExecutionsPolicy
+from dataflows.events import RunStatus
+from dataflows.times import from_micros, micros
+
+POLICY_ID = "stuck_executions"
+
+#: No deadline: later than every event time.
+NEVER_DUE = 2**63 - 1
+
+#: Executions called stuck that one workflow remembers, to tell when they recover and to call none twice.
+MAX_CALLED = 1024
+CALLED_HORIZON = 30 * 24 * 3600 * 1_000_000
+
+
+class Seen(NamedTuple):
+    """One event of an execution; sorts by event time, then by arrival."""
+
+    time: int
+    arrival: int
+    event_id: str
+
+
+class Run(NamedTuple):
+    """What this detector reads of a run event. Begins with its order: event time, then arrival."""
+
+    time: int
+    arrival: int
+    status: RunStatus
+    event_id: str
+    execution_id: str
+    version_id: str
+
+
+class Ended(NamedTuple):
+    """The terminal event of an execution that counts: the first in the order in which they are judged."""
+
+    time: int
+    arrival: int
+
+
+class OpenExecution(msgspec.Struct, array_like=True, gc=False):
+    """An execution that runs, as far as is known."""
+
+    activity: int
+    deadline: int
+    version_id: str
+    #: Its events, sorted, the newest `MAX_EVIDENCE`.
+    events: list[Seen]
+
+
+class CalledExecution(msgspec.Struct, array_like=True, gc=False):
+    """An execution that was called stuck."""
+
+    stuck_at: int
+    #: Last activity, or None once it recovered or ended: then nothing more is said of it.
+    activity: int | None
+    version_id: str
+    events: list[Seen]
+
+
+class StuckExecutionsState(msgspec.Struct, array_like=True, gc=False):
+    """What is remembered of one workflow's executions."""
+
+    open: dict[str, OpenExecution] = {}
+    #: None until a first execution was called stuck: most workflows never have one.
+    called: dict[str, CalledExecution] | None = None
+    #: No open execution has an earlier deadline; a lower bound, brought up to date when it is reached.
+    next_deadline: int = NEVER_DUE
+    #: Versions that were archived ("" for all of the workflow): their executions are not watched.
+    archived: list[str] | None = None
+
+
+class Ruling(NamedTuple):
+    """A decision, with what the circuit breaker needs of it."""
+
+    decision: Decision
+    execution_id: str
+    time: int
+    events: list[Seen]
+
+
+class StuckExecutions:
+    """The detector for one policy; `state` arguments are changed in place, nothing else is."""
+
+    __slots__ = ("_policy_version", "_queue_timeout", "_run_timeout", "_timeout_seconds", "remembered")
+
+    def __init__(self, policy: StuckExecutionsPolicy, policy_version: int, allowed_lateness: int) -> None:
+        """`allowed_lateness` in microseconds."""
+        self._policy_version = policy_version
+        self._run_timeout = micros(policy.run_timeout)
+        self._queue_timeout = None if policy.queue_timeout is None else micros(policy.queue_timeout)
+        #: For how long the terminal event of an execution is remembered, microseconds of event time.
+        self.remembered = self._run_timeout + allowed_lateness
+        self._timeout_seconds = policy.run_timeout.total_seconds()
+
+    def timeout(self, status: RunStatus) -> int | None:
+        """How long an execution may stay silent after this event, microseconds; None: the event opens nothing."""
+        if status is RunStatus.STARTED or status is RunStatus.RUNNING:
+            return self._run_timeout
+        return self._queue_timeout if status is RunStatus.QUEUED else None
+
+    def on_run(
+        self, state: StuckExecutionsState, workflow: tuple[str, str], run: Run, ended: Ended | None, watermark: int
+    ) -> Ruling | None:
+        """Judge one event.
+
+        `ended` is the terminal event that counts for the execution, if one was judged before this event;
+        `watermark` is at or before the event's time, or later for an event that came late.
+        """
+        if state.archived and (run.version_id in state.archived or "" in state.archived):
+            return None
+        status = run.status
+        if ended is not None and run.time - ended.time > self.remembered:
+            ended = None
+        if status is RunStatus.TIMED_OUT:
+            return self._on_platform_timeout(state, workflow, run, ended)
+        timeout = self.timeout(status)
+        called = state.called.get(run.execution_id) if state.called else None
+        if called is not None:
+            return self._on_called(workflow, run, called, is_activity=timeout is not None)
+        if timeout is None:
+            state.open.pop(run.execution_id, None)
+        elif ended is None:
+            self._on_activity(state, run, run.time + timeout, watermark)
+        return None
+
+    def on_deadlines(
+        self, state: StuckExecutionsState, workflow: tuple[str, str], watermark: int
+    ) -> Iterator[tuple[int, Ruling]]:
+        """Call stuck what is due, in the order of (deadline, execution id); yields each with its deadline."""
+        due = sorted(
+            (execution.deadline, execution_id)
+            for execution_id, execution in state.open.items()
+            if execution.deadline <= watermark
+        )
+        for deadline, execution_id in due:
+            execution = state.open.pop(execution_id)
+            ruling = self._call(
+                state, workflow, execution_id, execution.version_id, deadline, execution.activity, execution.events,
+                ReasonCode.NO_ACTIVITY,
+            )  # fmt: skip
+            yield deadline, ruling
+        state.next_deadline = min((execution.deadline for execution in state.open.values()), default=NEVER_DUE)
+
+    def on_archived(self, state: StuckExecutionsState, version_id: str | None) -> None:
+        """Stop watching the executions of a version; of the whole workflow when it is None."""
+        state.archived = [*(state.archived or ()), version_id or ""]
+        state.open = {name: one for name, one in state.open.items() if version_id not in (None, one.version_id)}
+        if state.called:
+            state.called = {name: one for name, one in state.called.items() if version_id not in (None, one.version_id)}
+
+    def on_unarchived(self, state: StuckExecutionsState, version_id: str | None) -> None:
+        """Watch again: a version (None: the workflow) has another status than Archived after all."""
+        if state.archived:
+            state.archived = [archived for archived in state.archived if archived not in ("", version_id)]
+
+    def _on_activity(self, state: StuckExecutionsState, run: Run, deadline: int, watermark: int) -> None:
+        execution = state.open.get(run.execution_id)
+        seen = Seen(run.time, run.arrival, run.event_id)
+        if execution is None:
+            if deadline <= watermark:
+                return
+            state.open[run.execution_id] = OpenExecution(run.time, deadline, run.version_id, [seen])
+        else:
+            _add(execution.events, seen)
+            newer = run.time > execution.activity
+            # `queued` at the very time of a start doesn't put the execution back into the queue.
+            if newer or (run.time == execution.activity and run.status is not RunStatus.QUEUED):
+                execution.activity = run.time
+                execution.deadline = deadline
+        if deadline < state.next_deadline:
+            state.next_deadline = deadline
+
+    def _on_called(
+        self, workflow: tuple[str, str], run: Run, called: CalledExecution, *, is_activity: bool
+    ) -> Ruling | None:
+        if called.activity is None or run.status is RunStatus.QUEUED:
+            return None
+        if is_activity and run.time <= called.activity:
+            return None
+        called.activity = None
+        _add(called.events, Seen(run.time, run.arrival, run.event_id))
+        reason = ReasonCode.ACTIVITY if is_activity else ReasonCode.TERMINAL
+        decision = self._decision(
+            DecisionKind.EXECUTION_RECOVERED, workflow, run.execution_id, run.version_id, run.time, called.events,
+            reason, observed={"status": run.status.value, "stuck_at": from_micros(called.stuck_at)},
+        )  # fmt: skip
+        return Ruling(decision, run.execution_id, run.time, called.events)
+
+    def _on_platform_timeout(
+        self, state: StuckExecutionsState, workflow: tuple[str, str], run: Run, ended: Ended | None
+    ) -> Ruling | None:
+        called = state.called.get(run.execution_id) if state.called else None
+        if called is not None:
+            called.activity = None
+            return None
+        if ended is not None:
+            return None
+        execution = state.open.pop(run.execution_id, None)
+        events = execution.events if execution is not None else []
+        _add(events, Seen(run.time, run.arrival, run.event_id))
+        return self._call(
+            state, workflow, run.execution_id, run.version_id, run.time, None, events, ReasonCode.PLATFORM_TIMEOUT
+        )
+
+    def _call(
+        self,
+        state: StuckExecutionsState,
+        workflow: tuple[str, str],
+        execution_id: str,
+        version_id: str,
+        time: int,
+        activity: int | None,
+        events: list[Seen],
+        reason: ReasonCode,
+    ) -> Ruling:
+        called = state.called
+        if called is None:
+            called = state.called = {}
+        called[execution_id] = CalledExecution(time, activity, version_id, events)
+        oldest = next(iter(called))
+        if len(called) > MAX_CALLED or called[oldest].stuck_at < time - CALLED_HORIZON:
+            del called[oldest]
+        observed = {} if activity is None else {"last_activity_at": from_micros(activity)}
+        decision = self._decision(
+            DecisionKind.EXECUTION_STUCK, workflow, execution_id, version_id, time, events, reason, observed=observed
+        )
+        return Ruling(decision, execution_id, time, events)
+
+    def _decision(
+        self,
+        kind: DecisionKind,
+        workflow: tuple[str, str],
+        execution_id: str,
+        version_id: str,
+        time: int,
+        events: list[Seen],
+        reason: ReasonCode,
+        *,
+        observed: dict[str, object],
+    ) -> Decision:
+        tenant_id, workflow_id = workflow
+        return Decision(
+            decision_id=decision_id(kind, tenant_id, workflow_id, POLICY_ID, execution_id),
+            kind=kind,
+            tenant_id=tenant_id,
+            workflow_id=workflow_id,
+            automation_version_id=version_id,
+            occurred_at=from_micros(time),
+            policy_id=POLICY_ID,
+            policy_version=self._policy_version,
+            reason_code=reason,
+            observed=observed,
+            threshold={
+                "run_timeout_seconds": self._timeout_seconds,
+                "queue_timeout_seconds": None if self._queue_timeout is None else self._queue_timeout / 1_000_000,
+            },
+            evidence=[seen.event_id for seen in events],
+            detail={"execution_id": execution_id},
+        )
+
+
+def _add(events: list[Seen], seen: Seen) -> None:
+    insort(events, seen)
+    if len(events) > MAX_EVIDENCE:
+        del events[0]

@@ -1,0 +1,119 @@
+"""What every source does with the messages it reads: decode, check identity, stamp, set dead letters apart.
+
+One intake a source partition: it holds that partition's watermark. A message that can't be used moves nothing.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from dataflows.dead_letters import MAX_KEPT_BYTES, DeadLetter, DeadLetterCode, Position, Unusable
+from dataflows.decode import decode, decode_all
+from dataflows.engine.key_groups import Stamped
+from dataflows.engine.watermarks import Watermark
+from dataflows.events import MAX_MESSAGE_BYTES, Event, RunEvent
+from dataflows.registry import Registry, TrustingRegistry, identify
+from dataflows.times import EPOCH, MICROSECOND
+
+
+class Taken(NamedTuple):
+    """What became of a batch: events in their order, and what can't be used."""
+
+    events: list[Stamped]
+    dead_letters: list[DeadLetter]
+
+
+class Intake:
+    """Turns one partition's messages into stamped events."""
+
+    def __init__(
+        self,
+        source: str,
+        partition: int,
+        registry: Registry,
+        watermark: Watermark,
+        *,
+        arrival: int = 0,
+        horizon: Callable[[], int] | None = None,
+    ) -> None:
+        """`arrival` numbers the next event; `horizon` gives the latest event time that is believed now.
+
+        Without `horizon` every time is believed: a recorded file has no receiving clock.
+        """
+        self.watermark = watermark
+        self.arrival = arrival
+        self._source = source
+        self._partition = partition
+        self._registry = registry
+        self._horizon = horizon
+
+    def take(self, raws: Sequence[bytes], offset_of: Callable[[int], int]) -> Taken:
+        """Take in a batch; `offset_of` gives a message's offset by its index, asked for dead letters only.
+
+        Empty and blank messages are passed over.
+        """
+        latest = None if self._horizon is None else self._horizon()
+        together = b"".join(raws)
+        if len(together) <= MAX_MESSAGE_BYTES and together.isascii():
+            events = decode_all([raw for raw in raws if raw])
+            if events is not None and (stamped := self._stamp_all(events, latest)) is not None:
+                return Taken(stamped, [])
+        return self._take_each(raws, offset_of, latest)
+
+    def dead_letter(self, offset: int, raw: bytes, fault: Unusable, *, size: int, sha256: str) -> DeadLetter:
+        """A dead letter of this partition, for a message that the source could not hand over whole."""
+        position = Position(source=self._source, partition=self._partition, offset=offset)
+        return DeadLetter(
+            position=position, code=fault.code, explanation=fault.explanation, raw=raw, sha256=sha256, size=size
+        )
+
+    def _stamp_all(self, events: list[RunEvent], latest: int | None) -> list[Stamped] | None:
+        """The batch, stamped; None, and nothing changed, when one of them can't be used."""
+        trusting, registry = type(self._registry) is TrustingRegistry, self._registry
+        times = [(event.occurred_at - EPOCH) // MICROSECOND for event in events]
+        if latest is not None and times and max(times) > latest:
+            return None
+        for event in events:
+            if trusting:
+                if event.workflow_id is None:
+                    event.workflow_id = event.automation_version_id
+            else:
+                try:
+                    identify(event, registry)
+                except Unusable:
+                    return None
+        see, arrival = self.watermark.see, self.arrival
+        self.arrival += len(events)
+        return [
+            Stamped(number, time, see(time), event)
+            for number, (time, event) in enumerate(zip(times, events, strict=True), arrival)
+        ]
+
+    def _take_each(self, raws: Sequence[bytes], offset_of: Callable[[int], int], latest: int | None) -> Taken:
+        events: list[Stamped] = []
+        dead_letters: list[DeadLetter] = []
+        for index, raw in enumerate(raws):
+            if not raw or raw.isspace():
+                continue
+            try:
+                events.append(self._stamp(decode(raw), latest))
+            except Unusable as fault:
+                dead_letters.append(self._dead_letter(offset_of(index), raw, fault))
+        return Taken(events, dead_letters)
+
+    def _dead_letter(self, offset: int, raw: bytes, fault: Unusable) -> DeadLetter:
+        return self.dead_letter(
+            offset, raw[:MAX_KEPT_BYTES], fault, size=len(raw), sha256=hashlib.sha256(raw).hexdigest()
+        )
+
+    def _stamp(self, event: Event, latest: int | None) -> Stamped:
+        time = (event.occurred_at - EPOCH) // MICROSECOND
+        if latest is not None and time > latest:
+            raise Unusable(DeadLetterCode.FUTURE_TIMESTAMP, "further ahead of the receiving clock than is believed")
+        if isinstance(event, RunEvent):
+            identify(event, self._registry)
+        stamped = Stamped(self.arrival, time, self.watermark.see(time), event)
+        self.arrival += 1
+        return stamped
+
+

@@ -1,0 +1,114 @@
+"""The detectors over recorded events, without a stream engine: what `breakwater detect` runs (spec 20.7).
+
+One key group holds all workflows and one watermark stands for all files, which are read one after another as
+one stream. Decisions come in the order in which they were made: by the event that moved the watermark far
+enough, and among those due together by (deadline, execution id).
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+
+from dataflows.dead_letters import DeadLetter, DeadLetterCode, Unusable
+from dataflows.decisions import Decision
+from dataflows.engine.key_groups import DetectorFactory, KeyGroup, Stamped
+from dataflows.engine.memory import Room
+from dataflows.engine.watermarks import Watermark
+from dataflows.engine.workflow import Timed
+from dataflows.events import MAX_MESSAGE_BYTES
+from dataflows.intake import Intake
+from dataflows.registry import Registry
+from dataflows.sources.lines import LineReader, Lines, Oversized
+from dataflows.times import NEVER
+
+PARTITION = 0
+
+
+class Replay:
+    """One pass over recorded events. Feed it files, then `finish`."""
+
+    def __init__(
+        self,
+        detectors: DetectorFactory,
+        registry: Registry,
+        allowed_lateness: int,
+        *,
+        on_decision: Callable[[Decision], None],
+        on_dead_letter: Callable[[DeadLetter], None],
+    ) -> None:
+        """`allowed_lateness` in microseconds."""
+        self._group = KeyGroup(detectors.of, Room())
+        self._registry = registry
+        self._watermark = Watermark(allowed_lateness)
+        self._arrival = 0
+        self._on_decision = on_decision
+        self._on_dead_letter = on_dead_letter
+        self._decisions: Counter[str] = Counter()
+        self._dead_letters: Counter[str] = Counter()
+
+    def feed(self, name: str, reader: LineReader, on_progress: Callable[[int], None]) -> None:
+        """Read a file to its end; `on_progress` is told the byte offset reached."""
+        intake = Intake(name, -1, self._registry, self._watermark, arrival=self._arrival)
+        while (part := reader.read()) is not None:
+            if isinstance(part, Oversized):
+                self._refuse(too_large(intake, part))
+            else:
+                self._take(intake, part)
+            on_progress(reader.offset)
+        self._arrival = intake.arrival
+
+    def finish(self, until: int = NEVER) -> None:
+        """The input has ended; `until` moves the watermark on, if it is later."""
+        self._watermark.finish(until)
+        out = self._group.process(PARTITION, (), self._watermark.value)
+        out.sort(key=lambda timed: (timed.due, timed.is_event, timed.execution_id, timed.arrival))
+        self._say(out)
+
+    def summary(self) -> dict[str, object]:
+        """The counts of spec 20.7."""
+        counts = self._group.counts
+        return {
+            "events": counts.events,
+            "duplicates": counts.duplicates,
+            "late": counts.late,
+            "dead_letters": dict(sorted(self._dead_letters.items())),
+            "decisions": dict(sorted(self._decisions.items())),
+        }
+
+    def _take(self, intake: Intake, part: Lines) -> None:
+        taken = intake.take(part.lines, part.offset_of)
+        for dead_letter in taken.dead_letters:
+            self._refuse(dead_letter)
+        if taken.events:
+            out = self._group.process(PARTITION, taken.events, self._watermark.value)
+            if len(out) > 1:
+                _sort(out, taken.events)
+            self._say(out)
+
+    def _say(self, out: list[Timed]) -> None:
+        for timed in out:
+            self._decisions[timed.decision.kind.value] += 1
+            self._on_decision(timed.decision)
+
+    def _refuse(self, dead_letter: DeadLetter) -> None:
+        self._dead_letters[dead_letter.code.value] += 1
+        self._on_dead_letter(dead_letter)
+
+
+def too_large(intake: Intake, part: Oversized) -> DeadLetter:
+    """The dead letter for a line that no memory should hold."""
+    fault = Unusable(DeadLetterCode.TOO_LARGE, f"more than {MAX_MESSAGE_BYTES} bytes")
+    return intake.dead_letter(part.offset, part.kept, fault, size=part.size, sha256=part.sha256)
+
+
+def _sort(out: list[Timed], events: list[Stamped]) -> None:
+    """Bring decisions into the order of their making, whatever workflow was looked at first."""
+    watermarks = [event.watermark for event in events]
+
+    def order(timed: Timed) -> tuple[int, bool, int, bool, str, int]:
+        if timed.due is None:
+            return (timed.arrival, True, 0, True, "", timed.arrival)
+        mover = events[bisect_left(watermarks, timed.due)].arrival
+        return (mover, False, timed.due, timed.is_event, timed.execution_id, timed.arrival)
+
+    out.sort(key=order)

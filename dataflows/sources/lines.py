@@ -1,0 +1,97 @@
+"""Lines of a file of any size, in bounded memory."""
+
+import gzip
+import hashlib
+import sys
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from dataflows.dead_letters import MAX_KEPT_BYTES
+from dataflows.events import MAX_MESSAGE_BYTES
+
+#: Small enough that no line inside one chunk can be too large, so that whole chunks are decoded at once.
+CHUNK = 512 * 1024
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Oversized(NamedTuple):
+    """A line that is too large to be a message; `kept` is its beginning."""
+
+    offset: int
+    kept: bytes
+    size: int
+    sha256: str
+
+
+class Lines(NamedTuple):
+    """Lines without their ends, and the byte offset of the first."""
+
+    offset: int
+    lines: list[bytes]
+
+    def offset_of(self, index: int) -> int:
+        """The byte offset of one of the lines."""
+        return self.offset + sum(len(line) + 1 for line in self.lines[:index])
+
+
+class LineReader:
+    """Reads lines from a byte offset on, a chunk at a time; a last line without an end is a line."""
+
+    def __init__(self, file: BinaryIO, offset: int = 0) -> None:
+        """`file` stands at `offset`, the beginning of a line."""
+        self._file = file
+        self._rest = b""
+        #: Byte offset of the first line that was not handed out.
+        self.offset = offset
+
+    def read(self) -> Lines | Oversized | None:
+        """The next lines, at most about `CHUNK` bytes of them; None at the end."""
+        while True:
+            data = self._file.read(CHUNK)
+            if not data:
+                return self._last()
+            end = data.rfind(b"\n")
+            if end >= 0:
+                whole = self._rest + data[:end]
+                self._rest = data[end + 1 :]
+                return self._lines(whole, 1)
+            self._rest += data
+            if len(self._rest) > MAX_MESSAGE_BYTES:
+                return self._oversized()
+
+    def _last(self) -> Lines | None:
+        whole, self._rest = self._rest, b""
+        return self._lines(whole, 0) if whole else None
+
+    def _lines(self, whole: bytes, end: int) -> Lines:
+        lines = Lines(self.offset, whole.split(b"\n"))
+        self.offset += len(whole) + end
+        return lines
+
+    def _oversized(self) -> Oversized:
+        """Run to the end of an endless line, keeping its beginning only."""
+        digest = hashlib.sha256()
+        kept, size, data = b"", 0, self._rest
+        self._rest = b""
+        while data:
+            line, end, rest = data.partition(b"\n")
+            digest.update(line)
+            size += len(line)
+            kept += line[: MAX_KEPT_BYTES - len(kept)]
+            if end:
+                self._rest = rest
+                break
+            data = self._file.read(CHUNK)
+        offset = self.offset
+        self.offset += size + (1 if data else 0)
+        return Oversized(offset, kept, size, digest.hexdigest())
+
+
+def open_events(path: Path | None) -> BinaryIO:
+    """A file of events, unpacked if it is gzip; None is standard input. `OSError` when it can't be read."""
+    raw = sys.stdin.buffer if path is None else path.open("rb")
+    if path is None or raw.peek(2)[:2] != _GZIP_MAGIC:  # type: ignore[attr-defined]  # both are buffered readers
+        return cast(BinaryIO, raw)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+
