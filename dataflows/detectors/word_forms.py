@@ -1,8 +1,8 @@
 """Word forms: a small language for phrases, compiled to patterns over words instead of characters.
 
 A text is cut into words (`InvalidAccessKeyId`, `invalid_access_key_id` and `Invalid access key ID` are the
-same four), every word becomes one symbol, and the forms become one regular expression over symbols.  So a rule
-says `{invalid} ~3 {credential}` once for prose and for machine codes, and a 200-byte message is some thirty
+same four), every word becomes one symbol, and the forms become one regular expression over symbols.  So a
+rule says `{invalid} ~3 {credential}` once for prose and for machine codes, and a 200-byte message is some thirty
 symbols long.
 
     word          this word, in any case
@@ -27,13 +27,13 @@ MAX_GAP = 8
 MAX_GAPS = 2
 BARRIER = "barrier"
 
-# A URL is one opaque word: hosts and paths are full of `login` and `token` that say nothing about the failure.
+# A URL is one opaque word: hosts and paths are full of `login` and `token`; that says nothing.
 # Possessive quantifiers: each alternative is decided without a way back, so cutting is linear.
 _WORD = re.compile(
     r"https?://[^\s\"'<>)]++"
     r"|[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]++(?:['\u2019]t\b)?"
     r"|[A-ZÀ-ÖØ-Þ]+(?![a-z])"
-    r"|\d++"
+    r"|\d++(?:\.\d++)*+"
     r"|[.;!?](?=\s|$)|\n"
 )
 _OTHER = "\ue000"
@@ -127,7 +127,7 @@ class Lexicon:
         return self._choice(wanted, within) + ("?" if wanted != element else "")
 
     def _choice(self, alternatives: str, within: tuple[str, ...]) -> str:
-        """Single words become one set of symbols, tried in one step; entries of several words are branches."""
+        """Single words become one set of symbols, tried in one step; longer entries are branches."""
         singles, phrases = self._expand(alternatives, within)
         branches = [f"[{''.join(sorted(singles))}]"] if singles else []
         branches += [self._form(phrase, path) for phrase, path in phrases]
@@ -162,7 +162,7 @@ class Lexicon:
 
 
 def _spellings(symbols: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Every spelling that `split_words` can return (`word`, `Word`, `WORD`): reading needs no lower-casing."""
+    """Every spelling that `split_words` can return (`word`, `Word`, `WORD`): so reading needs no folding."""
     for word, symbol in symbols.items():
         yield word, symbol
         yield word.capitalize(), symbol
