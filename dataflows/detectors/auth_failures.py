@@ -103,7 +103,7 @@ class AuthFailures:
             if time > state.newest - self._window:
                 insort(runs, time)
                 if event.status is RunStatus.FAILURE and self._is_auth_failure(event):
-                    self._remember(state, event.system_key or UNKNOWN_SYSTEM, Failure(time, arrival, event.event_id))
+                    self._remember(state, _system(event), Failure(time, arrival, event.event_id))
             return None
         state.newest = time
         runs.append(time)
@@ -120,7 +120,7 @@ class AuthFailures:
         state.successes = 0
         if event.status is RunStatus.FAILURE and self._is_auth_failure(event):
             failure = Failure(time, arrival, event.event_id)
-            return self._on_auth_failure(state, event, event.system_key or UNKNOWN_SYSTEM, failure)
+            return self._on_auth_failure(state, event, _system(event), failure)
         return None
 
     def on_status_change(self, state: AuthFailuresState, event: AutomationStatusChanged, time: int) -> None:
@@ -221,7 +221,7 @@ class AuthFailures:
     def _end_streaks(self, state: AuthFailuresState, key: str | None) -> None:
         """A success speaks for its system; one that names none speaks for all."""
         assert state.systems is not None
-        ended = [key] if key else list(state.systems)
+        ended = list(state.systems) if key is None else [key]
         for name in ended:
             system = state.systems.get(name)
             if system is None:
@@ -264,7 +264,7 @@ class AuthFailures:
     ) -> Decision:
         time, systems = cause.time, state.systems or {}
         system = systems.get(key) or SystemState()
-        failed, evidence = {key}, {cause, *system.streak_failures}
+        failed, evidence = {key}, set(system.streak_failures)
         for name, other in systems.items():
             in_window = other.failure_times
             if bisect_right(in_window, time) > bisect_right(in_window, time - self._window):
@@ -302,3 +302,7 @@ class AuthFailures:
             evidence=[one.event_id for one in sorted(evidence)][-MAX_EVIDENCE:],
             detail={"failed_systems": sorted(failed)},
         )
+
+
+def _system(event: RunEvent) -> str:
+    return UNKNOWN_SYSTEM if event.system_key is None else event.system_key

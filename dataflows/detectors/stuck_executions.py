@@ -14,14 +14,15 @@ import msgspec
 from dataflows.decisions import MAX_EVIDENCE, Decision, DecisionKind, ReasonCode, decision_id
 from dataflows.detectors.policies import StuckExecutionsPolicy
 from dataflows.events import RunStatus
-from dataflows.times import from_micros, micros
+from dataflows.times import NEVER, from_micros, micros
 
 POLICY_ID = "stuck_executions"
 
 #: No deadline: later than every event time.
 NEVER_DUE = 2**63 - 1
 
-#: Executions called stuck that one workflow remembers, to tell when they recover and to call none twice.
+#: Executions called stuck that one workflow remembers, to tell when they recover and to call none twice; and
+#: executions with several terminal events.
 MAX_CALLED = 1024
 CALLED_HORIZON = 30 * 24 * 3600 * 1_000_000
 
@@ -63,10 +64,10 @@ class OpenExecution(msgspec.Struct, array_like=True, gc=False):
 
 
 class CalledExecution(msgspec.Struct, array_like=True, gc=False):
-    """An execution that was called stuck."""
+    """An execution that was called stuck, or that is not watched any more."""
 
     stuck_at: int
-    #: Last activity, or None once it recovered or ended: then nothing more is said of it.
+    #: Last activity; None once it recovered, ended or was archived: then nothing more is said of it.
     activity: int | None
     version_id: str
     events: list[Seen]
@@ -80,8 +81,8 @@ class StuckExecutionsState(msgspec.Struct, array_like=True, gc=False):
     called: dict[str, CalledExecution] | None = None
     #: No open execution has an earlier deadline; a lower bound, brought up to date when it is reached.
     next_deadline: int = NEVER_DUE
-    #: Versions that were archived ("" for all of the workflow): their executions are not watched.
-    archived: list[str] | None = None
+    #: Executions that had several terminal events, and the newest of those judged after the first.
+    ended_again: dict[str, int] | None = None
 
 
 class Ruling(NamedTuple):
@@ -121,10 +122,8 @@ class StuckExecutions:
         `ended` is the terminal event that counts for the execution, if one was judged before this event;
         `watermark` is at or before the event's time, or later for an event that came late.
         """
-        if state.archived and (run.version_id in state.archived or "" in state.archived):
-            return None
         status = run.status
-        if ended is not None and run.time - ended.time > self.remembered:
+        if ended is not None and not self._remembers(state, run, ended, watermark):
             ended = None
         if status is RunStatus.TIMED_OUT:
             return self._on_platform_timeout(state, workflow, run, ended)
@@ -134,9 +133,18 @@ class StuckExecutions:
             return self._on_called(workflow, run, called, is_activity=timeout is not None)
         if timeout is None:
             state.open.pop(run.execution_id, None)
+            self._end_again(state, run)
         elif ended is None:
             self._on_activity(state, run, run.time + timeout, watermark)
         return None
+
+    def expect_end_again(self, state: StuckExecutionsState, execution_id: str) -> None:
+        """A second terminal event of an execution has come; it will be judged in its turn."""
+        if state.ended_again is None:
+            state.ended_again = {}
+        state.ended_again.setdefault(execution_id, NEVER)
+        if len(state.ended_again) > MAX_CALLED:
+            del state.ended_again[next(iter(state.ended_again))]
 
     def on_deadlines(
         self, state: StuckExecutionsState, workflow: tuple[str, str], watermark: int
@@ -156,17 +164,22 @@ class StuckExecutions:
             yield deadline, ruling
         state.next_deadline = min((execution.deadline for execution in state.open.values()), default=NEVER_DUE)
 
-    def on_archived(self, state: StuckExecutionsState, version_id: str | None) -> None:
+    def on_archived(self, state: StuckExecutionsState, version_id: str | None, time: int) -> None:
         """Stop watching the executions of a version; of the whole workflow when it is None."""
-        state.archived = [*(state.archived or ()), version_id or ""]
-        state.open = {name: one for name, one in state.open.items() if version_id not in (None, one.version_id)}
-        if state.called:
-            state.called = {name: one for name, one in state.called.items() if version_id not in (None, one.version_id)}
+        watched = {**(state.called or {}), **state.open}
+        for execution_id, execution in watched.items():
+            if version_id in (None, execution.version_id):
+                state.open.pop(execution_id, None)
+                self._remember(state, execution_id, CalledExecution(time, None, execution.version_id, []))
 
-    def on_unarchived(self, state: StuckExecutionsState, version_id: str | None) -> None:
-        """Watch again: a version (None: the workflow) has another status than Archived after all."""
-        if state.archived:
-            state.archived = [archived for archived in state.archived if archived not in ("", version_id)]
+    def _remembers(self, state: StuckExecutionsState, run: Run, ended: Ended, watermark: int) -> bool:
+        """Whether a terminal event of the execution is recent enough to count."""
+        newest = max(ended.time, (state.ended_again or {}).get(run.execution_id, ended.time))
+        return max(run.time, watermark) - newest < self.remembered
+
+    def _end_again(self, state: StuckExecutionsState, run: Run) -> None:
+        if state.ended_again is not None and run.execution_id in state.ended_again:
+            state.ended_again[run.execution_id] = max(run.time, state.ended_again[run.execution_id])
 
     def _on_activity(self, state: StuckExecutionsState, run: Run, deadline: int, watermark: int) -> None:
         execution = state.open.get(run.execution_id)
@@ -177,9 +190,7 @@ class StuckExecutions:
             state.open[run.execution_id] = OpenExecution(run.time, deadline, run.version_id, [seen])
         else:
             _add(execution.events, seen)
-            newer = run.time > execution.activity
-            # `queued` at the very time of a start doesn't put the execution back into the queue.
-            if newer or (run.time == execution.activity and run.status is not RunStatus.QUEUED):
+            if run.time >= execution.activity:
                 execution.activity = run.time
                 execution.deadline = deadline
         if deadline < state.next_deadline:
@@ -228,18 +239,21 @@ class StuckExecutions:
         events: list[Seen],
         reason: ReasonCode,
     ) -> Ruling:
-        called = state.called
-        if called is None:
-            called = state.called = {}
-        called[execution_id] = CalledExecution(time, activity, version_id, events)
-        oldest = next(iter(called))
-        if len(called) > MAX_CALLED or called[oldest].stuck_at < time - CALLED_HORIZON:
-            del called[oldest]
+        self._remember(state, execution_id, CalledExecution(time, activity, version_id, events))
         observed = {} if activity is None else {"last_activity_at": from_micros(activity)}
         decision = self._decision(
             DecisionKind.EXECUTION_STUCK, workflow, execution_id, version_id, time, events, reason, observed=observed
         )
         return Ruling(decision, execution_id, time, events)
+
+    def _remember(self, state: StuckExecutionsState, execution_id: str, execution: CalledExecution) -> None:
+        called = state.called
+        if called is None:
+            called = state.called = {}
+        called[execution_id] = execution
+        oldest = next(iter(called))
+        if len(called) > MAX_CALLED or called[oldest].stuck_at < execution.stuck_at - CALLED_HORIZON:
+            del called[oldest]
 
     def _decision(
         self,

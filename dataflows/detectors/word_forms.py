@@ -11,6 +11,7 @@ symbols long.
     ~N            up to N words, not past the end of a sentence nor over a word of the class `barrier`
     <!a|b         the word before is none of these; stands before a word
     >!a|b         the word after is none of these; stands after a word
+    .             the end of a sentence, which may be absent
     ^  $          the beginning and the end of the text
 
 There is no unbounded repetition in the language, a gap is at most `MAX_GAP` words, and a form has at most
@@ -85,7 +86,7 @@ class Lexicon:
 
     def _learn(self, form: str) -> None:
         for element in form.split():
-            if element.startswith("~") or element in ("^", "$"):
+            if element.startswith("~") or element in ("^", "$", "."):
                 continue
             for name in element.removeprefix("<!").removeprefix(">!").removesuffix("?").split("|"):
                 if name.startswith("{") and name.endswith("}"):
@@ -115,6 +116,8 @@ class Lexicon:
             return r"\A"
         if element == "$":
             return rf"(?={_END}?\Z)"
+        if element == ".":
+            return f"{_END}?"
         if element.startswith("~"):
             if not element[1:].isdecimal() or not 0 < int(element[1:]) <= MAX_GAP:
                 raise ValueError(f"a gap is ~1 to ~{MAX_GAP}, not {element!r}")

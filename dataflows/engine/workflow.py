@@ -40,6 +40,8 @@ from dataflows.events import (
 NOT_COUNTED = 0
 STATUS_CODES = {status: code for code, status in enumerate(sorted(TERMINAL), start=1)}
 
+_PLAIN_END = TERMINAL - {RunStatus.TIMED_OUT}
+
 #: (workflow number, event time, arrival, status code), by execution id.
 EndedMemory = Memory[tuple[int, int, int, int]]
 
@@ -178,8 +180,9 @@ class Workflow:
             if state.stuck.next_deadline <= one.time:
                 self._fire(one.time, out)
             if isinstance(one, Run):
-                # Only these two ask whether the execution has ended before.
-                asks = one.status is RunStatus.TIMED_OUT or one.status not in TERMINAL
+                # Of a first and only terminal event nobody asks whether the execution has ended before.
+                again = state.stuck.ended_again
+                asks = one.status not in _PLAIN_END or (again is not None and one.execution_id in again)
                 self._judge(one, self._ended_at(one.execution_id, one.time, one.arrival) if asks else None, None, out)
             else:
                 self._apply(one)
@@ -213,9 +216,8 @@ class Workflow:
             if NOT_COUNTED not in (code, known[3]) and known[3] != code:
                 self.conflicting += 1
             first = known[1:3]
-            if time - known[1] > self._detectors.stuck_executions.remembered:
-                first = (time, arrival)
-            elif known[1] <= watermark:
+            self._detectors.stuck_executions.expect_end_again(state.stuck, execution_id)
+            if known[1] <= watermark:
                 before = Ended(*first)
             elif (time, arrival) < first:
                 first = (time, arrival)
@@ -269,6 +271,4 @@ class Workflow:
         elif isinstance(event, AutomationStatusChanged):
             detector = self._detectors.stuck_executions
             if event.to_status is AutomationStatus.ARCHIVED:
-                detector.on_archived(state.stuck, event.automation_version_id)
-            else:
-                detector.on_unarchived(state.stuck, event.automation_version_id)
+                detector.on_archived(state.stuck, event.automation_version_id, change.time)
