@@ -1,6 +1,5 @@
 """`breakwater detect`: the detectors over files of recorded events, no service needed (spec 20.7)."""
 
-import base64
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ import typer
 
 from cli.options import AllowedLateness, PoliciesFile, RegistryFile, fail_usage, read_policies, read_registry_option
 from config.auth_errors import load_auth_errors
-from dataflows.dead_letters import DeadLetter
+from dataflows.dead_letters import DeadLetter, encode_dead_letter
 from dataflows.decisions import encode_decision
 from dataflows.engine.garbage import settle
 from dataflows.engine.key_groups import DetectorFactory
@@ -48,7 +47,7 @@ def detect(
 
         def refuse(dead_letter: DeadLetter) -> None:
             if dead_letters_to is not None:
-                dead_letters_to.write(dead_letter_line(dead_letter, datetime.now(UTC)))
+                _write(dead_letters_to, encode_dead_letter(dead_letter, datetime.now(UTC)))
 
         replay = Replay(
             DetectorFactory(rules, load_auth_errors(), micros(lateness)),
@@ -63,22 +62,6 @@ def detect(
         if summary is not None:
             with _writer(str(summary)) as summary_to:
                 summary_to.write(msgspec.json.format(msgspec.json.encode(replay.summary())) + b"\n")
-
-
-def dead_letter_line(dead_letter: DeadLetter, time: datetime) -> bytes:
-    """A dead letter as one line of a file: the raw bytes in Base64, since they may be anything."""
-    position = dead_letter.position
-    row = {
-        "code": dead_letter.code.value,
-        "explanation": dead_letter.explanation,
-        "file": position.source,
-        "byte_offset": position.offset,
-        "time": time,
-        "size": dead_letter.size,
-        "sha256": dead_letter.sha256,
-        "raw_base64": base64.b64encode(dead_letter.raw).decode(),
-    }
-    return msgspec.json.encode(row) + b"\n"
 
 
 def _write(file: BinaryIO, line: bytes) -> None:

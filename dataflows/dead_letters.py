@@ -1,5 +1,7 @@
 """What becomes of a message that can't be used: its code, its place, and why, without any of its values."""
 
+import base64
+from datetime import datetime
 from enum import StrEnum
 
 import msgspec
@@ -59,3 +61,19 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 #: A file may hold one endless line; memory may not.
 MAX_KEPT_BYTES = 4 << 20
+
+
+def encode_dead_letter(dead_letter: DeadLetter, time: datetime) -> bytes:
+    """A dead letter as one JSON object; the raw bytes in Base64, since they may be anything."""
+    position = dead_letter.position
+    row = {
+        "code": dead_letter.code.value,
+        "explanation": dead_letter.explanation,
+        "file": position.source,
+        "byte_offset": position.offset,
+        "time": time,
+        "size": dead_letter.size,
+        "sha256": dead_letter.sha256,
+        "raw_base64": base64.b64encode(dead_letter.raw).decode(),
+    }
+    return msgspec.json.encode(row)

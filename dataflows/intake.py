@@ -12,6 +12,7 @@ from dataflows.decode import decode, decode_all
 from dataflows.engine.key_groups import Stamped
 from dataflows.engine.watermarks import Watermark
 from dataflows.events import MAX_MESSAGE_BYTES, Event, RunEvent
+from dataflows.sources.lines import Oversized
 from dataflows.registry import Registry, TrustingRegistry, identify
 from dataflows.times import EPOCH, MICROSECOND
 
@@ -60,12 +61,10 @@ class Intake:
                 return Taken(stamped, [])
         return self._take_each(raws, offset_of, latest)
 
-    def dead_letter(self, offset: int, raw: bytes, fault: Unusable, *, size: int, sha256: str) -> DeadLetter:
-        """A dead letter of this partition, for a message that the source could not hand over whole."""
-        position = Position(source=self._source, partition=self._partition, offset=offset)
-        return DeadLetter(
-            position=position, code=fault.code, explanation=fault.explanation, raw=raw, sha256=sha256, size=size
-        )
+    def too_large(self, line: Oversized) -> DeadLetter:
+        """The dead letter for a line that no memory should hold."""
+        fault = Unusable(DeadLetterCode.TOO_LARGE, f"more than {MAX_MESSAGE_BYTES} bytes")
+        return self._dead_letter(line.offset, line.kept, fault, line.size, line.sha256)
 
     def _stamp_all(self, events: list[RunEvent], latest: int | None) -> list[Stamped] | None:
         """The batch, stamped; None, and nothing changed, when one of them can't be used."""
@@ -98,12 +97,14 @@ class Intake:
             try:
                 events.append(self._stamp(decode(raw), latest))
             except Unusable as fault:
-                dead_letters.append(self._dead_letter(offset_of(index), raw, fault))
+                sha256 = hashlib.sha256(raw).hexdigest()
+                dead_letters.append(self._dead_letter(offset_of(index), raw[:MAX_KEPT_BYTES], fault, len(raw), sha256))
         return Taken(events, dead_letters)
 
-    def _dead_letter(self, offset: int, raw: bytes, fault: Unusable) -> DeadLetter:
-        return self.dead_letter(
-            offset, raw[:MAX_KEPT_BYTES], fault, size=len(raw), sha256=hashlib.sha256(raw).hexdigest()
+    def _dead_letter(self, offset: int, kept: bytes, fault: Unusable, size: int, sha256: str) -> DeadLetter:
+        position = Position(source=self._source, partition=self._partition, offset=offset)
+        return DeadLetter(
+            position=position, code=fault.code, explanation=fault.explanation, raw=kept, sha256=sha256, size=size
         )
 
     def _stamp(self, event: Event, latest: int | None) -> Stamped:

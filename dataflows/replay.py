@@ -9,19 +9,18 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 
-from dataflows.dead_letters import DeadLetter, DeadLetterCode, Unusable
+from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
 from dataflows.engine.key_groups import DetectorFactory, KeyGroup, Stamped
 from dataflows.engine.memory import Room
 from dataflows.engine.watermarks import Watermark
 from dataflows.engine.workflow import Timed
-from dataflows.events import MAX_MESSAGE_BYTES
 from dataflows.intake import Intake
 from dataflows.registry import Registry
 from dataflows.sources.lines import LineReader, Lines, Oversized
 from dataflows.times import NEVER
 
-PARTITION = 0
+PARTITION = ""
 
 
 class Replay:
@@ -51,7 +50,7 @@ class Replay:
         intake = Intake(name, -1, self._registry, self._watermark, arrival=self._arrival)
         while (part := reader.read()) is not None:
             if isinstance(part, Oversized):
-                self._refuse(too_large(intake, part))
+                self._refuse(intake.too_large(part))
             else:
                 self._take(intake, part)
             on_progress(reader.offset)
@@ -93,12 +92,6 @@ class Replay:
     def _refuse(self, dead_letter: DeadLetter) -> None:
         self._dead_letters[dead_letter.code.value] += 1
         self._on_dead_letter(dead_letter)
-
-
-def too_large(intake: Intake, part: Oversized) -> DeadLetter:
-    """The dead letter for a line that no memory should hold."""
-    fault = Unusable(DeadLetterCode.TOO_LARGE, f"more than {MAX_MESSAGE_BYTES} bytes")
-    return intake.dead_letter(part.offset, part.kept, fault, size=part.size, sha256=part.sha256)
 
 
 def _sort(out: list[Timed], events: list[Stamped]) -> None:

@@ -14,6 +14,10 @@ symbols long.
     .             the end of a sentence, which may be absent
     ^  $          the beginning and the end of the text
 
+Some words can tell a failure from another (`token`, `login`, `401`), others cannot (`not`, `invalid`, `error`): the class
+`ordinary` lists the latter.  Every form has an element without an ordinary word, its anchor, and a text without any
+anchor is done with after one scan.
+
 There is no unbounded repetition in the language, a gap is at most `MAX_GAP` words, and a form has at most
 `MAX_GAPS` of them, so matching costs a bounded number of steps for each word of the text, whatever a hostile
 sender writes.
@@ -27,6 +31,7 @@ MAX_CHARACTERS = 8192
 MAX_GAP = 8
 MAX_GAPS = 2
 BARRIER = "barrier"
+ORDINARY = "ordinary"
 
 # A URL is one opaque word: hosts and paths are full of `login` and `token`; that says nothing.
 # Possessive quantifiers: each alternative is decided without a way back, so cutting is linear.
@@ -70,6 +75,7 @@ class Lexicon:
         if len(self._symbols) > _MAX_SYMBOLS:
             raise ValueError("too many words")
         self._by_spelling = dict(_spellings(self._symbols))
+        self._ordinary, _ = self._expand(f"{{{ORDINARY}}}", ()) if ORDINARY in classes else (frozenset[str](), [])
         self._barrier = self._members(f"{{{BARRIER}}}") if BARRIER in classes else ""
 
     def read(self, text: str) -> str:
@@ -82,7 +88,61 @@ class Lexicon:
 
         Raises `ValueError` with the form at fault.
         """
-        return re.compile("|".join(self._form(form) for form in forms) if forms else r"(?!)")
+        if not forms:
+            return re.compile(r"(?!)")
+        # A word that begins no form is most words: it is passed over at the cost of one look into a set.
+        by_first: dict[str, list[str]] = {}
+        for form in forms:
+            by_first.setdefault("".join(sorted(self._first(form))), []).append(self._form(form))
+        branches = "|".join(f"(?=[{first}])(?:{'|'.join(same)})" for first, same in by_first.items())
+        return re.compile(f"(?=[{''.join(sorted(set().union(*by_first)))}])(?:{branches})")
+
+    def _first(self, form: str, within: tuple[str, ...] = ()) -> set[str]:
+        """The words with which `form` can begin."""
+        found: set[str] = set()
+        for element in form.split():
+            if element == "^" or element.startswith(("<!", ">!")):
+                continue
+            singles, phrases = self._expand(element.removesuffix("?"), within)
+            found |= singles
+            for phrase, path in phrases:
+                found |= self._first(phrase, path)
+            if not element.endswith("?"):
+                break
+        return found
+
+    def compile_anchors(self, forms: Sequence[str]) -> re.Pattern[str]:
+        """A pattern that finds an anchor of any of `forms`: without one, none of them can match.
+
+        Raises `ValueError` with the form that has no anchor.
+        """
+        anchors: set[str] = set()
+        for form in forms:
+            found = self._anchor(form)
+            if found is None:
+                raise ValueError(f"{form!r} has ordinary words only")
+            anchors |= found
+        return re.compile(f"[{''.join(sorted(anchors))}]" if anchors else r"(?!)")
+
+    def _anchor(self, form: str, within: tuple[str, ...] = ()) -> set[str] | None:
+        """The smallest set of words of which `form` needs one; none if every element has an ordinary word."""
+        found = [
+            anchor
+            for element in form.split()
+            if element not in ("^", "$", ".") and not element.startswith(("~", "<!", ">!")) and not element.endswith("?")
+            if (anchor := self._anchor_of(element, within)) is not None
+        ]
+        return min(found, key=len, default=None)
+
+    def _anchor_of(self, alternatives: str, within: tuple[str, ...]) -> set[str] | None:
+        singles, phrases = self._expand(alternatives, within)
+        anchors = set(singles)
+        for phrase, path in phrases:
+            anchor = self._anchor(phrase, path)
+            if anchor is None:
+                return None
+            anchors |= anchor
+        return None if anchors & self._ordinary else anchors
 
     def _learn(self, form: str) -> None:
         for element in form.split():

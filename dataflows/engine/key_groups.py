@@ -95,16 +95,16 @@ class KeyGroup:
         self._seen: Memory[tuple[int]] = Memory(room)
         self._ended: EndedMemory = Memory(room)
         #: By partition: (event time at which to wake a workflow, its number), a heap.
-        self._wakes: dict[int, list[tuple[int, int]]] = {}
+        self._wakes: dict[str, list[tuple[int, int]]] = {}
         #: One tuple a workflow, shared by all its entries in `_seen`.
         self._owners: list[tuple[int]] = []
 
-    def next_wake(self, partition: int) -> int:
+    def next_wake(self, partition: str) -> int:
         """Nothing is due in this partition before its watermark reaches this."""
         heap = self._wakes.get(partition)
         return heap[0][0] if heap else NEVER_DUE
 
-    def process(self, partition: int, batch: Iterable[Stamped], watermark: int) -> list[Timed]:
+    def process(self, partition: str, batch: Iterable[Stamped], watermark: int) -> list[Timed]:
         """Take in a partition's events in their order, then all that is due by `watermark`.
 
         `watermark` is the partition's after the batch; an empty batch is a tick.
@@ -166,7 +166,7 @@ class KeyGroup:
         self._seen.restore(rows.seen)
         self._ended.restore(rows.ended)
 
-    def _workflow(self, event: Event, partition: int) -> Workflow:
+    def _workflow(self, event: Event, partition: str) -> Workflow:
         tenant_id, workflow_id = event.tenant_id, event.workflow_id or ""
         twin = self._twins.get((tenant_id, workflow_id))
         if twin is not None:
@@ -184,7 +184,7 @@ class KeyGroup:
             self._by_id[state.workflow_id] = workflow
         return workflow
 
-    def _move(self, workflow: Workflow, partition: int) -> None:
+    def _move(self, workflow: Workflow, partition: str) -> None:
         """The workflow's events come from another partition now; its timers follow that watermark."""
         workflow.state.partition = partition
         workflow.state.wake_at = NEVER_DUE
@@ -204,7 +204,7 @@ class KeyGroup:
             state.wake_at = wake
             heappush(self._wakes[state.partition], (wake, state.number))
 
-    def _wake(self, partition: int, watermark: int, out: list[Timed]) -> None:
+    def _wake(self, partition: str, watermark: int, out: list[Timed]) -> None:
         """Look at every workflow for which something may be due."""
         heap = self._wakes.get(partition)
         while heap and heap[0][0] <= watermark:

@@ -8,11 +8,11 @@ class Watermark:
 
     __slots__ = ("_lateness", "highest", "value")
 
-    def __init__(self, allowed_lateness: int, value: int = NEVER) -> None:
+    def __init__(self, allowed_lateness: int, value: int = NEVER, highest: int = NEVER) -> None:
         self._lateness = allowed_lateness
-        #: The highest event time seen.
-        self.highest = NEVER if value == NEVER else value + allowed_lateness
         self.value = value
+        #: The highest event time seen.
+        self.highest = highest
 
     def see(self, time: int) -> int:
         """Take in an event time; the watermark, that event included."""

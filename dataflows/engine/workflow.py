@@ -84,7 +84,7 @@ class WorkflowState(msgspec.Struct, array_like=True, gc=False):
     tenant_id: str
     workflow_id: str
     #: The source partition that the newest event came from; its watermark is the workflow's.
-    partition: int
+    partition: str
     #: Version of the newest run event, None before there was one.
     version_id: str | None = None
     auth: AuthFailuresState = msgspec.field(default_factory=AuthFailuresState)

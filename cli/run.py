@@ -1,0 +1,121 @@
+"""`breakwater run`: the monitor (spec 80.1)."""
+
+import sys
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.options import AllowedLateness, PoliciesFile, RegistryFile, fail_usage, read_policies, read_registry_option
+from config.auth_errors import load_auth_errors
+from config.durations import parse_duration
+from dataflows.engine.cluster import open_recovery, run_cluster, run_process
+from dataflows.engine.garbage import settle
+from dataflows.engine.group_logic import group_builder
+from dataflows.engine.key_groups import DetectorFactory, KeyGroup
+from dataflows.engine.memory import Room
+from dataflows.monitor import build_flow
+from dataflows.sources.stop import StopRequest
+from dataflows.times import micros
+
+
+def run(
+    source: Annotated[str, typer.Option(help="kafka, or file:PATH (a file, or a folder of them).")] = "kafka",
+    sink: Annotated[str, typer.Option(help="services, or file:PATH.")] = "services",
+    recovery: Annotated[
+        Path | None, typer.Option(help="Folder of the recovery store; made if it is not there.", metavar="DIR")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Processes on this machine.", min=1, max=64)] = 1,
+    policies: PoliciesFile = None,
+    registry: RegistryFile = None,
+    dead_letters: Annotated[
+        Path | None, typer.Option(help="File for messages that can't be used.", metavar="FILE")
+    ] = None,
+    allowed_lateness: AllowedLateness = "60s",
+    snapshot_interval: Annotated[
+        str, typer.Option(help="What a restart repeats at most.", metavar="DURATION")
+    ] = "10s",
+    metrics_port: Annotated[int | None, typer.Option(help="Serve /metrics on this loopback port.")] = None,
+    process: Annotated[int | None, typer.Option(help="This process's number in a cluster.", min=0)] = None,
+    addresses: Annotated[
+        str | None, typer.Option(help="All processes of the cluster, host:port, separated by ;")
+    ] = None,
+) -> None:
+    """Run the monitor: read run events, decide, hand decisions to a sink."""
+    lateness = _duration("--allowed-lateness", allowed_lateness)
+    interval = _duration("--snapshot-interval", snapshot_interval)
+    rules = read_policies(policies, lateness)
+    bindings = read_registry_option(registry)
+    if recovery is not None:
+        open_recovery(recovery)
+    if processes > 1:
+        if addresses is not None:
+            fail_usage("--processes starts a cluster of its own, --addresses joins one: give one of them")
+        sys.exit(run_cluster([sys.executable, "-m", "cli", *_without_processes(sys.argv[1:])], processes))
+    if (process is None) != (addresses is None):
+        fail_usage("--process and --addresses go together")
+    stop = StopRequest()
+    stop.listen()
+    settle()
+    detectors = DetectorFactory(rules, load_auth_errors(), micros(lateness))
+    groups = group_builder(partial(KeyGroup, detectors.of, Room()))
+    flow = build_flow(
+        _source(source, bindings, lateness, stop), groups, _sink(sink), _dead_letter_sink(dead_letters, source)
+    )
+    run_process(
+        flow,
+        recovery=recovery,
+        snapshot_interval=interval,
+        process=process or 0,
+        addresses=[] if addresses is None else addresses.split(";"),
+    )
+
+
+def _source(name: str, bindings: Any, lateness: timedelta, stop: StopRequest) -> Any:
+    kind, _, rest = name.partition(":")
+    if kind == "file" and rest:
+        from dataflows.sources.files import FileSource
+
+        try:
+            return FileSource(Path(rest), lambda: bindings, micros(lateness), stop)
+        except OSError as error:
+            fail_usage(f"--source: {error}")
+    fail_usage(f"--source: {name!r} is neither kafka nor file:PATH")
+
+
+def _sink(name: str) -> Any:
+    kind, _, rest = name.partition(":")
+    if kind == "file" and rest:
+        from sinks.files import decision_sink
+
+        return decision_sink(Path(rest))
+    fail_usage(f"--sink: {name!r} is neither services nor file:PATH")
+
+
+def _dead_letter_sink(path: Path | None, source: str) -> Any:
+    from sinks.files import NoSink, dead_letter_sink
+
+    return NoSink() if path is None else dead_letter_sink(path)
+
+
+def _duration(option: str, text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        fail_usage(f"{option}: {error}")
+
+
+def _without_processes(arguments: list[str]) -> list[str]:
+    """The command line of one process of the cluster."""
+    kept = []
+    skip = False
+    for argument in arguments:
+        if skip or argument.startswith("--processes="):
+            skip = False
+        elif argument == "--processes":
+            skip = True
+        else:
+            kept.append(argument)
+    return kept

@@ -1,0 +1,107 @@
+"""Running a flow: one process, or a cluster of them on this machine (spec 80.1, 80.3)."""
+
+import ctypes
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.run import cli_main
+
+#: Files of a recovery store: fixed when it is made, and the limit of processes that write one together.
+RECOVERY_PARTITIONS = 8
+
+#: A cluster that keeps failing is left to whoever supervises this process.
+RESTARTS = 5
+RESTART_PAUSE = timedelta(seconds=1)
+
+
+def open_recovery(directory: Path) -> None:
+    """Make a recovery store, if there is none. Code runs from what is in it: only its owner may write it."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not any(directory.glob("part-*.sqlite3")):
+        init_db_dir(directory, RECOVERY_PARTITIONS)
+
+
+def run_process(
+    flow: Dataflow, *, recovery: Path | None, snapshot_interval: timedelta, process: int, addresses: Sequence[str]
+) -> None:
+    """Run a flow to its end, as process number `process` of those at `addresses`; alone when there are none.
+
+    The cluster's port takes pickles from whoever connects: loopback or a private network only.
+    """
+    cli_main(
+        flow,
+        process_id=process if addresses else None,
+        addresses=list(addresses) if addresses else None,
+        epoch_interval=snapshot_interval,
+        # No backups of the store are taken, so old epochs need not wait for one.
+        recovery_config=None if recovery is None else RecoveryConfig(str(recovery), timedelta(0)),
+    )
+
+
+def run_cluster(command: Sequence[str], processes: int) -> int:
+    """Run `command` once for each process and start all again when one dies; the exit code.
+
+    `--process N --addresses A;B` is added to the command. bytewax ends all processes when one is gone, and the
+    recovery store has what they knew.
+    """
+    stopping = False
+
+    def stop(number: int, frame: object) -> None:  # noqa: ARG001  (signal's signature)
+        nonlocal stopping
+        stopping = True
+        for child in children:
+            child.send_signal(signal.SIGTERM)
+
+    children: list[subprocess.Popen[bytes]] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    for _ in range(1 + RESTARTS):
+        addresses = ";".join(f"127.0.0.1:{port}" for port in _free_ports(processes))
+        children[:] = [
+            subprocess.Popen(  # noqa: S603  (our own command line)
+                [*command, "--process", str(number), "--addresses", addresses], preexec_fn=_die_with_parent
+            )
+            for number in range(processes)
+        ]
+        code = _wait(children)
+        if code == 0 or stopping:
+            return code
+        time.sleep(RESTART_PAUSE.total_seconds())
+    return code
+
+
+def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int:
+    """Wait until all have ended; when one fails, see to it that the others do."""
+    while True:
+        codes = [child.poll() for child in children]
+        failed = next((code for code in codes if code), None)
+        if failed is not None:
+            for child in children:
+                child.kill()
+                child.wait()
+            return 1 if failed < 0 else failed
+        if all(code == 0 for code in codes):
+            return 0
+        time.sleep(0.05)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _die_with_parent() -> None:
+    """A cluster without its supervisor must not go on, whatever ended it (Linux only; elsewhere it does)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -1,0 +1,46 @@
+"""Key groups as bytewax sees them."""
+
+from collections.abc import Callable, Iterable
+
+from bytewax.operators import StatefulBatchLogic
+
+from dataflows.decisions import Decision
+from dataflows.engine.delivery import Delivery
+from dataflows.engine.key_groups import KeyGroup
+
+Build = Callable[[bytes | None], "GroupLogic"]
+
+
+class GroupLogic(StatefulBatchLogic[Delivery, Decision, bytes]):
+    """One key group. Its snapshot is bytes of our own, so the recovery store holds no class of this code.
+
+    Time is the stream's: `notify_at` is wall clock and is not used. Deliveries carry the watermark.
+    """
+
+    def __init__(self, group: KeyGroup) -> None:
+        self._group = group
+
+    def on_batch(self, values: list[Delivery]) -> tuple[Iterable[Decision], bool]:
+        """Take in deliveries in their order."""
+        decisions = [
+            timed.decision
+            for partition, watermark, events in values
+            for timed in self._group.process(partition, events, watermark)
+        ]
+        return decisions, self.RETAIN
+
+    def snapshot(self) -> bytes:
+        """The group's state."""
+        return self._group.snapshot()
+
+
+def group_builder(new_group: Callable[[], KeyGroup]) -> Build:
+    """What bytewax calls for a key that it sees first, with the snapshot when there is one."""
+
+    def build(snapshot: bytes | None) -> GroupLogic:
+        group = new_group()
+        if snapshot is not None:
+            group.restore(snapshot)
+        return GroupLogic(group)
+
+    return build

@@ -1,0 +1,86 @@
+"""Decisions and dead letters to a file, one JSON object a line."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from bytewax.outputs import DynamicSink, FixedPartitionedSink, StatefulSinkPartition, StatelessSinkPartition
+
+from dataflows.dead_letters import DeadLetter, encode_dead_letter
+from dataflows.decisions import Decision, encode_decision
+
+X = TypeVar("X")
+
+
+class LinePartition(StatefulSinkPartition[X, int], Generic[X]):
+    """The end of a file. After a restart it is cut back to where the recovery store says, so what is written
+    again stands there once; without a store it is appended to.
+    """
+
+    def __init__(self, path: Path, encode: Callable[[X], bytes], resume_at: int | None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+        self._encode = encode
+        if resume_at is not None:
+            # A file that is shorter than that was changed by somebody; a hole of zeros would not mend it.
+            self._file.truncate(min(resume_at, self._file.tell()))
+            self._file.seek(0, os.SEEK_END)
+
+    def write_batch(self, values: list[X]) -> None:
+        """Append; durable against the end of this process."""
+        self._file.write(b"".join([self._encode(value) + b"\n" for value in values]))
+        self._file.flush()
+
+    def snapshot(self) -> int:
+        """The size of the file, durable against the end of the machine."""
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class LineSink(FixedPartitionedSink[X, int], Generic[X]):
+    """One file; whatever the number of processes, one of them writes it."""
+
+    def __init__(self, path: Path, encode: Callable[[X], bytes]) -> None:
+        self._path = path
+        self._encode = encode
+
+    def list_parts(self) -> list[str]:
+        """The one file."""
+        return ["file"]
+
+    def part_fn(self, item_key: str) -> int:  # noqa: ARG002  (the engine's signature)
+        """Everything goes there."""
+        return 0
+
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> LinePartition[X]:  # noqa: ARG002
+        """Open the file."""
+        return LinePartition(self._path, self._encode, resume_state)
+
+
+class _Nowhere(StatelessSinkPartition[object]):
+    def write_batch(self, items: list[object]) -> None:
+        pass
+
+
+class NoSink(DynamicSink[object]):
+    """Takes everything, keeps nothing: for dead letters that nobody asked for."""
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Nowhere:  # noqa: ARG002
+        """One for each worker."""
+        return _Nowhere()
+
+
+def decision_sink(path: Path) -> LineSink[Decision]:
+    """Decisions as lines."""
+    return LineSink(path, encode_decision)
+
+
+def dead_letter_sink(path: Path) -> LineSink[DeadLetter]:
+    """Dead letters as lines."""
+    return LineSink(path, lambda dead_letter: encode_dead_letter(dead_letter, datetime.now(UTC)))
