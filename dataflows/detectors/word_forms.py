@@ -1,9 +1,9 @@
 """Word forms: a small language for phrases, compiled to patterns over words instead of characters.
 
-A text is cut into words (`InvalidAccessKeyId`, `invalid_access_key_id` and `Invalid access key ID` are the
-same four), every word becomes one symbol, and the forms become one regular expression over symbols.  So a
-rule says `{invalid} ~3 {credential}` once for prose and for machine codes, and a 200-byte message is some thirty
-symbols long.
+A text is cut into words (`InvalidAccessKeyId`, `invalid_access_key_id` and `Invalid access key ID` are
+the same four), every word becomes one symbol, and the forms become one regular expression over symbols.
+So a rule says `{invalid} ~3 {credential}` once, for prose and for machine codes, and a message of 200
+bytes is some thirty symbols long.
 
     word          this word, in any case
     a|{class}     one of these; `a|b?` is optional
@@ -14,13 +14,13 @@ symbols long.
     .             the end of a sentence, which may be absent
     ^  $          the beginning and the end of the text
 
-Some words can tell a failure from another (`token`, `login`, `401`), others cannot (`not`, `invalid`, `error`): the class
-`ordinary` lists the latter.  Every form has an element without an ordinary word, its anchor, and a text without any
-anchor is done with after one scan.
+Words such as `not`, `invalid` and `error` stand in every failure: the class `ordinary` lists them. An
+element of a form that has none of them is an anchor (`token`, `login`, `401`); a text without any
+form's anchor is done with after one scan.
 
-There is no unbounded repetition in the language, a gap is at most `MAX_GAP` words, and a form has at most
-`MAX_GAPS` of them, so matching costs a bounded number of steps for each word of the text, whatever a hostile
-sender writes.
+There is no unbounded repetition in the language, a gap is at most `MAX_GAP` words, and a form has at
+most `MAX_GAPS` of them, so matching costs a bounded number of steps for each word of the text, whatever
+a hostile sender writes.
 """
 
 import re
@@ -75,7 +75,11 @@ class Lexicon:
         if len(self._symbols) > _MAX_SYMBOLS:
             raise ValueError("too many words")
         self._by_spelling = dict(_spellings(self._symbols))
-        self._ordinary, _ = self._expand(f"{{{ORDINARY}}}", ()) if ORDINARY in classes else (frozenset[str](), [])
+        self._ordinary: set[str] = set()
+        if ORDINARY in classes:
+            self._ordinary, _ = self._expand(f"{{{ORDINARY}}}", ())
+            self._expand(f"{{{ORDINARY}}}", ()) if ORDINARY in classes else (frozenset[str](), [])
+        )
         self._barrier = self._members(f"{{{BARRIER}}}") if BARRIER in classes else ""
 
     def read(self, text: str) -> str:
@@ -93,7 +97,8 @@ class Lexicon:
         # A word that begins no form is most words: it is passed over at the cost of one look into a set.
         by_first: dict[str, list[str]] = {}
         for form in forms:
-            by_first.setdefault("".join(sorted(self._first(form))), []).append(self._form(form))
+            pattern = self._form(form)
+            by_first.setdefault("".join(sorted(self._first(form))), []).append(pattern)
         branches = "|".join(f"(?=[{first}])(?:{'|'.join(same)})" for first, same in by_first.items())
         return re.compile(f"(?=[{''.join(sorted(set().union(*by_first)))}])(?:{branches})")
 
@@ -129,7 +134,9 @@ class Lexicon:
         found = [
             anchor
             for element in form.split()
-            if element not in ("^", "$", ".") and not element.startswith(("~", "<!", ">!")) and not element.endswith("?")
+            if element not in ("^", "$", ".")
+            and not element.startswith(("~", "<!", ">!"))
+            and not element.endswith("?")
             if (anchor := self._anchor_of(element, within)) is not None
         ]
         return min(found, key=len, default=None)
