@@ -78,8 +78,6 @@ class Lexicon:
         self._ordinary: set[str] = set()
         if ORDINARY in classes:
             self._ordinary, _ = self._expand(f"{{{ORDINARY}}}", ())
-            self._expand(f"{{{ORDINARY}}}", ()) if ORDINARY in classes else (frozenset[str](), [])
-        )
         self._barrier = self._members(f"{{{BARRIER}}}") if BARRIER in classes else ""
 
     def read(self, text: str) -> str:

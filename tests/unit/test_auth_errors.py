@@ -244,9 +244,24 @@ def test_laws_of_the_status(message: str, code: str, status: int | None, system:
         assert not says
 
 
-#: What a hostile sender would write: the words of the rules, over and over, without the last one that would match.
+#: What a hostile sender would write: the words of the rules, over and over.
 _WORDS = st.sampled_from(
-    "invalid not token no page api key failed to authenticate card a . 401 expired rate limit".split()
+    [
+        "invalid",
+        "not",
+        "token",
+        "no",
+        "page",
+        "api",
+        "key",
+        "failed",
+        "to",
+        "authenticate",
+        "card",
+        "a",
+        ".",
+        "401",
+    ]
 )
 
 
