@@ -78,7 +78,7 @@ class Stream(NamedTuple):
 
 @dataclass(frozen=True)
 class Profile:
-    """How often what happens; shares are of all steps, delays of all lines."""
+    """How often what happens: shares of all steps or lines, and weights of `ACTIONS` and `CONTROLS`."""
 
     steps: int = 320
     workflows: int = 3
@@ -89,8 +89,12 @@ class Profile:
     malformed: float = 0.01
     odd: float = 0.03
     registry: float = 0.3
+    actions: tuple[int, ...] = (30, 40, 8, 12, 6, 2, 2)
+    control_kinds: tuple[int, ...] = (5, 4, 4, 3, 1)
 
 
+ACTIONS = ("start", "finish", "heartbeat", "odd", "queue", "gate", "time_out")
+CONTROLS = ("status", "credential", "release", "hold", "unknown")
 PROFILES = {
     "in_order": Profile(),
     "disordered": Profile(delayed=0.6),
@@ -99,6 +103,22 @@ PROFILES = {
     "malformed": Profile(delayed=0.2, malformed=0.3, odd=0.3, registry=0.7),
     "busy": Profile(
         steps=1200, workflows=6, delayed=0.4, very_late=0.05, repeats=0.1, controls=0.06, malformed=0.03
+    ),
+    "auth": Profile(
+        workflows=2,
+        delayed=0.3,
+        very_late=0.02,
+        controls=0.08,
+        actions=(2, 80, 2, 3, 1, 2, 1),
+        control_kinds=(4, 2, 0, 4, 0),
+    ),
+    "breaker": Profile(
+        workflows=2,
+        delayed=0.2,
+        very_late=0.12,
+        controls=0.12,
+        actions=(40, 5, 10, 15, 5, 1, 20),
+        control_kinds=(1, 0, 8, 0, 0),
     ),
 }
 
@@ -124,10 +144,12 @@ class _Workflow:
     run_timeout: timedelta
     cooldown: timedelta
     window: timedelta
+    breaker_window: timedelta
     executions: int = 0
     is_failing: bool = False
     is_hanging: bool = False
     recent: list[str] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
 
     def version_of(self, execution: str) -> str:
         return self.versions[sum(execution.encode()) % len(self.versions)]
@@ -185,9 +207,7 @@ class _Generator:
         if share < profile.controls + profile.malformed:
             self._spoilt(workflow, now)
             return
-        match rng.choices(
-            ("start", "finish", "heartbeat", "odd", "queue", "gate"), (30, 40, 8, 12, 6, 2), k=1
-        )[0]:
+        match rng.choices(ACTIONS, profile.actions, k=1)[0]:
             case "start":
                 self._start(workflow, now)
             case "finish":
@@ -199,6 +219,11 @@ class _Generator:
                 self._emit(workflow, execution, "queued", now)
                 if rng.random() < 0.5:
                     self._plan(now + self._near(workflow.run_timeout), workflow, execution, "started")
+            case "time_out":
+                self._emit(workflow, self._new_execution(workflow), "timed_out", now)
+                if rng.random() < 0.3:
+                    edge = now + self._near(workflow.breaker_window)
+                    self._plan(edge, workflow, self._new_execution(workflow), "timed_out")
             case "gate":
                 status = rng.choice(("failure", "failure", "success", "started", "timed_out"))
                 answer = (rng.choice((None, 401, 403)), rng.choice(GATE_ANSWERS), None)
@@ -228,10 +253,12 @@ class _Generator:
             case "edge":
                 self._plan(now + self._near(timeout), workflow, execution, rng.choice((status, "running")))
             case "beat":
-                beat = now + timeout * rng.choice((0.25, 0.5, 1))
+                beat = now + timeout * rng.choice((0, 0.25, 0.5, 1))
                 self._plan(beat, workflow, execution, "running")
                 self._plan(beat + self._near(timeout), workflow, execution, rng.choice((status, "running")))
             case _:
+                if rng.random() < 0.2:
+                    self._plan(now, workflow, execution, "running")
                 if rng.random() < 0.3:
                     late = now + timeout + timedelta(minutes=rng.choice((1, 5, 30)))
                     self._plan(late, workflow, execution, rng.choice((status, "running", "timed_out")))
@@ -250,13 +277,15 @@ class _Generator:
     def _control(self, workflow: _Workflow, now: datetime) -> None:
         rng = self._rng
         at = now - timedelta(seconds=rng.choice((0, 0, 0, 1, 30, 60, 600)))
+        if workflow.times and rng.random() < 0.4:
+            at = rng.choice(workflow.times)
         control: Fields = {
             "kind": "",
             "tenant_id": workflow.tenant,
             "workflow_id": workflow.name,
             "occurred_at": self._stamp(at),
         }
-        match rng.choices(("status", "credential", "release", "hold", "unknown"), (5, 4, 4, 3, 1), k=1)[0]:
+        match rng.choices(CONTROLS, self._profile.control_kinds, k=1)[0]:
             case "status":
                 change = rng.choice(
                     (
@@ -282,6 +311,8 @@ class _Generator:
                 control["kind"] = "workflow_released"
             case "hold":
                 begin = at - timedelta(minutes=rng.choice((1, 5, 30)))
+                if rng.random() < 0.6:
+                    begin = min([at, *workflow.times])
                 control |= {"kind": "hold_ended", "system_key": rng.choice(("crm", "mail", "unknown"))}
                 control |= {"from": self._stamp(begin), "to": self._stamp(at)}
             case _:
@@ -336,6 +367,7 @@ class _Generator:
         self, workflow: _Workflow, execution: str, status: str, at: datetime, *, answer: Answer | None = None
     ) -> None:
         rng = self._rng
+        workflow.times = [*workflow.times[-7:], at]
         if answer is None:
             answer = (None, None, None)
             if status == "failure":
@@ -434,6 +466,7 @@ class _Generator:
         tenant, name = _NAMES[number]
         auth = section(self._policies, tenant, name, "auth_failures")
         stuck = section(self._policies, tenant, name, "stuck_executions")
+        breaker = section(self._policies, tenant, name, "circuit_breaker")
         count = self._rng.choice((1, 2))
         return _Workflow(
             tenant=tenant,
@@ -442,6 +475,7 @@ class _Generator:
             run_timeout=duration(stuck["run_timeout"]),
             cooldown=duration(auth["cooldown"]),
             window=duration(auth["window"]),
+            breaker_window=duration(breaker["window"]),
         )
 
     def _make_registry(self) -> list[Fields]:
@@ -496,7 +530,7 @@ def _sections(rng: Random, share: float) -> Fields:
             "run_timeout": ("61s", "90s", "2m", "2m", "5m", "10m"),
             "queue_timeout": (None, "2m", "3m", "5m"),
         },
-        "circuit_breaker": {"threshold": (1, 2, 3, 4), "window": ("5m", "10m", "60m")},
+        "circuit_breaker": {"threshold": (1, 2, 3, 4, 5), "window": ("5m", "10m", "60m")},
     }
     chosen = {
         name: {key: rng.choice(options) for key, options in keys.items() if rng.random() < share}
