@@ -1,0 +1,158 @@
+"""The closed lists of words that rows are made of: the same strings in Python, SQL and JSON."""
+
+from enum import StrEnum
+
+
+class AutomationStatus(StrEnum):
+    """Whether an automation as a whole is in use; its versions have a status of their own."""
+
+    ACTIVE = "active"  #: versions may move
+    ARCHIVED = "archived"  #: no version may move any more
+
+
+class AccountStatus(StrEnum):
+    """Whether a tenant, or a user's membership of it, may act."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+class BindingStatus(StrEnum):
+    """How far a version's binding to a workflow of the platform has come (30.8)."""
+
+    PENDING = "pending"  #: asked for; the workflow does not exist yet
+    PROVISIONED = "provisioned"  #: the workflow exists and is switched off
+    ACTIVE = "active"  #: the workflow runs
+    INACTIVE = "inactive"  #: switched off, after having run
+    ERROR = "error"  #: the platform refused
+
+
+class TaskKind(StrEnum):
+    """What a task is about (60.3)."""
+
+    CREDENTIALS_ISSUE = "credentials_issue"  #: a system's credentials must be renewed
+    REMEDIATION = "remediation"  #: whatever a block by hand named must be put right
+    BUILD_CHECKLIST = "build_checklist"
+    QA_FIX = "qa_fix"
+    BLACKLIST_REVIEW = "blacklist_review"  #: find out why a workflow keeps getting stuck
+    CREDIT_CASE = "credit_case"
+    EVIDENCE_HYGIENE = "evidence_hygiene"
+    QA_CHECKLIST = "qa_checklist"
+    APPROVAL = "approval"
+    GENERAL_TODO = "general_todo"
+
+
+#: Kinds that an automation can't be unblocked with while one is open.
+BLOCKING_TASK_KINDS = (TaskKind.CREDENTIALS_ISSUE, TaskKind.REMEDIATION)
+
+
+class TaskStatus(StrEnum):
+    """How far a task has come."""
+
+    PENDING = "pending"  #: nobody works on it
+    IN_PROGRESS = "in_progress"  #: its assignee does
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"  #: no longer needed
+
+
+OPEN_TASK_STATUSES = (TaskStatus.PENDING, TaskStatus.IN_PROGRESS)
+
+
+class Priority(StrEnum):
+    """How soon a task wants doing, least first."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class TaskContext(StrEnum):
+    """What a task's `context_id` names."""
+
+    AUTOMATION_VERSION = "automation_version"
+    PROJECT = "project"
+    WORKFLOW = "workflow"
+    INTERNAL = "internal"
+
+
+class BlockKind(StrEnum):
+    """Why a version is blocked. Several may hold at once; each is cleared by itself (30.1)."""
+
+    CREDENTIALS = "credentials"  #: decided by the monitor (Flow 26)
+    MANUAL = "manual"  #: by hand (Flow 13)
+
+
+class BlacklistSource(StrEnum):
+    """Who put a workflow on the blacklist, or took it off (40.2)."""
+
+    AUTO = "auto"  #: the circuit breaker
+    MANUAL = "manual"  #: a platform admin
+    POLICY = "policy"  #: a policy's half-open probe
+
+
+class DecisionOutcome(StrEnum):
+    """What became of a decision."""
+
+    APPLIED = "applied"  #: its effects are committed; what they were is in `outcome_reason`
+    REFUSED = "refused"  #: recorded with the reason; nothing else was written
+
+
+class AuditAction(StrEnum):
+    """What an audit row says was done."""
+
+    UPDATE_STATUS = "update_status"
+    BLOCK_AUTOMATION = "block_automation"
+    UNBLOCK_AUTOMATION = "unblock_automation"
+    BLACKLIST_WORKFLOW = "blacklist_workflow"
+    RELEASE_WORKFLOW = "release_workflow"
+    CREATE_TASK = "create_task"
+    UPDATE_TASK = "update_task"
+
+
+class Channel(StrEnum):
+    """How a notification travels."""
+
+    EMAIL = "email"
+    IN_APP = "in_app"  #: the row itself is the delivery
+
+
+class Audience(StrEnum):
+    """Who a notification is meant for."""
+
+    CLIENT = "client"  #: contacts of the owning tenant, nobody else
+    OPS = "ops"
+    PLATFORM_ADMIN = "platform_admin"
+
+
+class Severity(StrEnum):
+    """How a notification is shown."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class NotificationStatus(StrEnum):
+    """How far a notification has come."""
+
+    PENDING = "pending"  #: waits for its job
+    DELIVERED = "delivered"
+    FAILED = "failed"  #: the last try has failed too
+    CANCELLED = "cancelled"  #: taken back before it left
+
+
+class DeliveryOutcome(StrEnum):
+    """What one try to deliver gave."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"  #: not taken; will be tried again
+    FAILED = "failed"  #: not taken; was the last try, or never will be
+
+
+class Template(StrEnum):
+    """Texts that may be sent (30.3); each has files in `lifecycle/templates`."""
+
+    AUTOMATION_BLOCKED = "automation_blocked"
+    CREDENTIALS_FAILED_CRITICAL = "credentials_failed_critical"
+    WORKFLOW_BLACKLISTED = "workflow_blacklisted"
