@@ -13,58 +13,29 @@ from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 from typing import Any, NamedTuple
 
+from tests.reference.answers import (
+    ALIASES,
+    AUTH_ANSWERS,
+    BROKEN,
+    GATE_ANSWERS,
+    OTHER_ANSWERS,
+    SYSTEMS,
+    Answer,
+    is_auth_failure,
+)
 from tests.reference.malformed import EDGES, encode, full_mebibyte, malformed_control, malformed_line
 from tests.reference.policies import duration, section
+from tests.reference.profiles import ACTIONS, CONTROLS, NAMES, PROFILES, Profile, random_policies
 
 Fields = dict[str, Any]
-Answer = tuple[int | None, str | None, str | None]
+
+__all__ = ["PROFILES", "T0", "Stream", "generate", "is_auth_failure"]
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SPAN = timedelta(hours=20)
 LATENESS = timedelta(seconds=60)
 TICK = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
-
-#: (`http_status`, `error_code`, `error_message`) of failures that are auth failures by 20.2 ...
-AUTH_ANSWERS: tuple[Answer, ...] = (
-    (401, None, None),
-    (401, None, "Unauthorized"),
-    (403, None, None),
-    (403, None, "Forbidden"),
-    (None, "AUTH_ERROR", None),
-    (400, "invalid_grant", "Token has been expired or revoked."),
-    (None, "INVALID_SESSION_ID", None),
-    (400, "ExpiredToken", None),
-    (None, "token_revoked", None),
-    (None, None, "Bad credentials"),
-    (None, None, 'password authentication failed for user "app"'),
-    (None, None, "535 5.7.8 Username and Password not accepted"),
-)
-#: ... and of failures that are not.
-OTHER_ANSWERS: tuple[Answer, ...] = (
-    (None, None, None),
-    (500, None, "Internal Server Error"),
-    (500, "invalid_grant", None),
-    (503, None, "503 authentication service unavailable"),
-    (429, "AUTH_ERROR", None),
-    (429, None, "Too Many Requests"),
-    (404, None, "Order 401 not found"),
-    (402, None, "Failed to authorize payment: card_declined"),
-    (None, None, "Unexpected token < in JSON"),
-    (400, None, "maximum context length is 8192 tokens"),
-    (403, "rateLimitExceeded", "Rate Limit Exceeded"),
-    (403, None, "API rate limit exceeded"),
-)
-SYSTEMS = ("crm", "mail", "unknown", None, None)
-GATE_ANSWERS = ("WorkflowBlacklisted", "AutomationNotRunnable", "WorkflowOnHold")
-ALIASES = {
-    "success": ("succeeded", "Completed", "COMPLETE"),
-    "failure": ("failed", "Fail", "ERROR", "crashed", "Quarantined", "Escalated"),
-    "cancelled": ("canceled", "Aborted", "ABORT"),
-    "started": ("start", "START"),
-    "running": ("heartbeat", "Progress", "HEARTBEAT"),
-}
-BROKEN = ("invalid", "expired", "revoked")
 
 
 class Stream(NamedTuple):
@@ -74,59 +45,6 @@ class Stream(NamedTuple):
     policies: Fields | None
     registry: list[Fields] | None
     until: str | None
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How often what happens: shares of all steps or lines, and weights of `ACTIONS` and `CONTROLS`."""
-
-    steps: int = 320
-    workflows: int = 3
-    delayed: float = 0.0
-    very_late: float = 0.0
-    repeats: float = 0.05
-    controls: float = 0.03
-    malformed: float = 0.01
-    odd: float = 0.03
-    registry: float = 0.3
-    actions: tuple[int, ...] = (30, 40, 8, 12, 6, 2, 2)
-    control_kinds: tuple[int, ...] = (5, 4, 4, 3, 1)
-
-
-ACTIONS = ("start", "finish", "heartbeat", "odd", "queue", "gate", "time_out")
-CONTROLS = ("status", "credential", "release", "hold", "unknown")
-PROFILES = {
-    "in_order": Profile(),
-    "disordered": Profile(delayed=0.6),
-    "very_late": Profile(delayed=0.4, very_late=0.15),
-    "controls": Profile(delayed=0.2, very_late=0.03, controls=0.2),
-    "malformed": Profile(delayed=0.2, malformed=0.3, odd=0.3, registry=0.7),
-    "busy": Profile(
-        steps=1200, workflows=6, delayed=0.4, very_late=0.05, repeats=0.1, controls=0.06, malformed=0.03
-    ),
-    "auth": Profile(
-        workflows=2,
-        delayed=0.3,
-        very_late=0.02,
-        controls=0.08,
-        actions=(2, 80, 2, 3, 1, 2, 1),
-        control_kinds=(4, 2, 0, 4, 0),
-    ),
-    "breaker": Profile(
-        workflows=2,
-        delayed=0.2,
-        very_late=0.12,
-        controls=0.12,
-        actions=(40, 5, 10, 15, 5, 1, 20),
-        control_kinds=(1, 0, 8, 0, 0),
-    ),
-}
-
-
-def is_auth_failure(event: Fields) -> bool:
-    """The truth about the failures of these streams."""
-    answer = (event.get("http_status"), event.get("error_code"), event.get("error_message"))
-    return answer in AUTH_ANSWERS
 
 
 def generate(seed: int, profile: str) -> Stream:
@@ -169,7 +87,7 @@ class _Generator:
         self._sent: list[_Sent] = []
         self._plans: list[tuple[datetime, Callable[[datetime], None]]] = []
         self._ids = 0
-        self._policies = _policies(rng) if rng.random() < 0.85 else None
+        self._policies = random_policies(rng) if rng.random() < 0.85 else None
         self._workflows = [self._workflow(number) for number in range(profile.workflows)]
         self._registry = self._make_registry() if rng.random() < profile.registry else None
 
@@ -382,8 +300,10 @@ class _Generator:
     ) -> Fields:
         rng = self._rng
         self._ids += 1
+        # An id may be in use already, for another event of this workflow or (no duplicate) of another.
+        number = self._ids if rng.random() > 0.2 * self._profile.repeats else rng.randint(1, self._ids)
         event: Fields = {
-            "event_id": f"e{self._ids}",
+            "event_id": f"e{number}",
             "status": status,
             "occurred_at": self._stamp(at),
             "tenant_id": workflow.tenant,
@@ -463,7 +383,7 @@ class _Generator:
         return f"x{self._rng.randint(1, max(1, workflow.executions))}"
 
     def _workflow(self, number: int) -> _Workflow:
-        tenant, name = _NAMES[number]
+        tenant, name = NAMES[number]
         auth = section(self._policies, tenant, name, "auth_failures")
         stuck = section(self._policies, tenant, name, "stuck_executions")
         breaker = section(self._policies, tenant, name, "circuit_breaker")
@@ -490,50 +410,3 @@ class _Generator:
             for workflow in self._workflows
             for version in workflow.versions
         ]
-
-
-_NAMES = (
-    ("t_a", "wf1"),
-    ("t_a", "wf2"),
-    ("t_b", "wf3"),
-    ("t_b", "wf4"),
-    ("t_a", "wf5"),
-    ("t_c", "wf6"),
-)
-
-
-def _policies(rng: Random) -> Fields:
-    """A valid policy file; only the defaults switch a rule off, so no override can switch off both."""
-    null_rule = rng.choice((None, None, None, "consecutive_failures", "failure_ratio"))
-    file: Fields = {"version": rng.randint(1, 9), "defaults": _sections(rng, 0.8)}
-    if null_rule is not None:
-        file["defaults"].setdefault("auth_failures", {})[null_rule] = None
-    if rng.random() < 0.4:
-        file["tenants"] = {rng.choice(("t_a", "t_b", "t_c")): _sections(rng, 0.4)}
-    if rng.random() < 0.5:
-        tenant, name = rng.choice(_NAMES)
-        file["workflows"] = {f"{tenant}/{name}": _sections(rng, 0.4)}
-    return file
-
-
-def _sections(rng: Random, share: float) -> Fields:
-    values: dict[str, dict[str, tuple[Any, ...]]] = {
-        "auth_failures": {
-            "consecutive_failures": (1, 2, 2, 3, 4, 6),
-            "failure_ratio": (0.25, 0.3, 0.5, 0.5, 0.75, 1),
-            "window": ("5m", "10m", "30m", "60m"),
-            "min_runs": (1, 2, 4, 6, 10),
-            "rearm_after_successes": (1, 1, 2, 3),
-            "cooldown": ("1m", "5m", "15m"),
-        },
-        "stuck_executions": {
-            "run_timeout": ("61s", "90s", "2m", "2m", "5m", "10m"),
-            "queue_timeout": (None, "2m", "3m", "5m"),
-        },
-        "circuit_breaker": {"threshold": (1, 2, 3, 4, 5), "window": ("5m", "10m", "60m")},
-    }
-    chosen = {
-        name: {key: rng.choice(options) for key, options in keys.items() if rng.random() < share}
-        for name, keys in values.items()
-    }
-    return {name: keys for name, keys in chosen.items() if keys}
