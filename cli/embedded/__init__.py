@@ -1,0 +1,1 @@
+"""Services inside this process or started by it, for the demo and the tests."""
