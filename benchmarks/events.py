@@ -63,11 +63,18 @@ def _line(number: int, time: datetime, workflow: int, run: int, status: str, ran
         "job_type": "BINDER_EXPORT",
         "retry_count": 0,
         "has_idempotency_key": True,
-        "payload": {"account": "0015g00000abcDEF", "objects": ["Account", "Contact", "Opportunity"], "note": "x" * 60},
+        "payload": {
+            "account": "0015g00000abcDEF",
+            "objects": ["Account", "Contact", "Opportunity"],
+            "note": "x" * 60,
+        },
     }
     if status != "started":
         event |= {"model": "gpt-4", "input_tokens": 2200, "output_tokens": 520, "credits_total": 24.8}
     if status == "failure":
         failed = workflow % FAILING == 0
-        event |= {"http_status": 401 if failed else 503, "error_code": "INVALID_SESSION_ID" if failed else "UNAVAILABLE"}
+        event |= {
+            "http_status": 401 if failed else 503,
+            "error_code": "INVALID_SESSION_ID" if failed else "UNAVAILABLE",
+        }
     return json.dumps(event, separators=(",", ":")).encode() + b"\n"

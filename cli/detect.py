@@ -1,7 +1,7 @@
 """`breakwater detect`: the detectors over files of recorded events, no service needed (spec 20.7)."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,14 @@ from typing import Annotated, BinaryIO, NoReturn
 import msgspec
 import typer
 
-from cli.options import AllowedLateness, PoliciesFile, RegistryFile, fail_usage, read_policies, read_registry_option
+from cli.options import (
+    AllowedLateness,
+    PoliciesFile,
+    RegistryFile,
+    fail_usage,
+    read_policies,
+    read_registry_option,
+)
 from config.auth_errors import load_auth_errors
 from dataflows.dead_letters import DeadLetter, encode_dead_letter
 from dataflows.decisions import encode_decision
@@ -26,7 +33,8 @@ def detect(
     policies: PoliciesFile = None,
     registry: RegistryFile = None,
     until: Annotated[
-        str | None, typer.Option(help="Go on until this event time, e.g. 2026-01-31T00:00:00Z.", metavar="TIME")
+        str | None,
+        typer.Option(help="Go on until this event time, e.g. 2026-01-31T00:00:00Z.", metavar="TIME"),
     ] = None,
     output: Annotated[str, typer.Option(help="Where decisions go, one JSON object a line.", metavar="FILE")] = "-",
     dead_letters: Annotated[
@@ -79,7 +87,7 @@ def _feed(replay: Replay, name: str) -> None:
 
 
 @contextmanager
-def _progress(path: Path | None, file: BinaryIO) -> Iterator[object]:
+def _progress(path: Path | None, file: BinaryIO) -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal; silence elsewhere, and where the size is unknown."""
     if path is None or not sys.stderr.isatty():
         yield lambda _offset: None
@@ -102,7 +110,7 @@ def _writer(name: str) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     try:
-        file = Path(name).open("wb")
+        file = Path(name).open("wb")  # noqa: SIM115  (closed below, where the reader is named)
     except OSError as error:
         _unreadable(name, error)
     with file:

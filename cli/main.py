@@ -6,9 +6,8 @@ frameworks, nor need a database driver.
 
 from importlib import import_module
 
-import click
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 #: Command -> module; the function has the command's name, dashes for underscores.
 COMMANDS = {
@@ -26,18 +25,20 @@ COMMANDS = {
 class _LazyGroup(TyperGroup):
     """Knows its commands by name, and imports one to run it."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002  (click's signature)
         """All names, in the order of the help page."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:  # type: ignore[override]  # noqa: ARG002
         """Import and build one command."""
         if cmd_name not in COMMANDS:
             return None
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         function = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         single.command(cmd_name)(function)
-        return typer.main.get_command(single)
+        command = typer.main.get_command(single)
+        assert isinstance(command, TyperCommand)
+        return command
 
 
 app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -8,7 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.options import AllowedLateness, PoliciesFile, RegistryFile, fail_usage, read_policies, read_registry_option
+from cli.options import (
+    AllowedLateness,
+    PoliciesFile,
+    RegistryFile,
+    fail_usage,
+    read_policies,
+    read_registry_option,
+)
 from config.auth_errors import load_auth_errors
 from config.durations import parse_duration
 from dataflows.engine.cluster import open_recovery, run_cluster, run_process
@@ -25,7 +32,8 @@ def run(
     source: Annotated[str, typer.Option(help="kafka, or file:PATH (a file, or a folder of them).")] = "kafka",
     sink: Annotated[str, typer.Option(help="services, or file:PATH.")] = "services",
     recovery: Annotated[
-        Path | None, typer.Option(help="Folder of the recovery store; made if it is not there.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Folder of the recovery store; made if it is not there.", metavar="DIR"),
     ] = None,
     processes: Annotated[int, typer.Option(help="Processes on this machine.", min=1, max=64)] = 1,
     policies: PoliciesFile = None,
@@ -34,9 +42,7 @@ def run(
         Path | None, typer.Option(help="File for messages that can't be used.", metavar="FILE")
     ] = None,
     allowed_lateness: AllowedLateness = "60s",
-    snapshot_interval: Annotated[
-        str, typer.Option(help="What a restart repeats at most.", metavar="DURATION")
-    ] = "10s",
+    snapshot_interval: Annotated[str, typer.Option(help="What a restart repeats at most.", metavar="DURATION")] = "10s",
     metrics_port: Annotated[int | None, typer.Option(help="Serve /metrics on this loopback port.")] = None,
     process: Annotated[int | None, typer.Option(help="This process's number in a cluster.", min=0)] = None,
     addresses: Annotated[
@@ -62,7 +68,10 @@ def run(
     detectors = DetectorFactory(rules, load_auth_errors(), micros(lateness))
     groups = group_builder(partial(KeyGroup, detectors.of, Room()))
     flow = build_flow(
-        _source(source, bindings, lateness, stop), groups, _sink(sink), _dead_letter_sink(dead_letters, source)
+        _source(source, bindings, lateness, stop),
+        groups,
+        _sink(sink),
+        _dead_letter_sink(dead_letters, source),
     )
     run_process(
         flow,

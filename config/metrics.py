@@ -9,7 +9,8 @@ EVENTS = Counter("breakwater_events_total", "Run events read, by outcome (used, 
 EVENTS_LATE = Counter("breakwater_events_late_total", "Run events later than the allowed lateness.")
 DEAD_LETTERS = Counter("breakwater_dead_letters_total", "Messages that can't be used, by reason code.", ["code"])
 CONFLICTING_TERMINAL = Counter(
-    "breakwater_conflicting_terminal_total", "Second terminal events of an execution that differ from the first."
+    "breakwater_conflicting_terminal_total",
+    "Second terminal events of an execution that differ from the first.",
 )
 WATERMARK = Gauge("breakwater_watermark_seconds", "Watermark of a source partition, Unix time.", ["partition"])
 DECISIONS = Counter("breakwater_decisions_total", "Decisions made, by kind.", ["kind"])
@@ -17,7 +18,9 @@ POLICY_MISCONFIGURED = Counter(
     "breakwater_policy_misconfigured", "Policies refused because their values make no sense."
 )
 DECISIONS_APPLIED = Counter(
-    "breakwater_decisions_applied_total", "Decisions handed to the services sink, by outcome.", ["kind", "outcome"]
+    "breakwater_decisions_applied_total",
+    "Decisions handed to the services sink, by outcome.",
+    ["kind", "outcome"],
 )
 DECISION_LATENCY = Histogram(
     "breakwater_decision_latency_seconds",
@@ -27,6 +30,12 @@ DECISION_LATENCY = Histogram(
 SINK_BATCH_SECONDS = Histogram("breakwater_sink_batch_seconds", "Time to apply one batch of decisions.", ["sink"])
 SINK_RETRIES = Counter("breakwater_sink_retries_total", "Batches tried again because a store was away.", ["sink"])
 BLOCK_SKIPPED = Counter(
-    "breakwater_block_skipped_total", "Credential blocks not applied because of the automation's status.", ["status"]
+    "breakwater_block_skipped_total",
+    "Credential blocks not applied because of the automation's status.",
+    ["status"],
 )
-DELIVERIES = Counter("breakwater_deliveries_total", "Notifications handed over, by channel and outcome.", ["channel", "outcome"])
+DELIVERIES = Counter(
+    "breakwater_deliveries_total",
+    "Notifications handed over, by channel and outcome.",
+    ["channel", "outcome"],
+)

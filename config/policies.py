@@ -16,7 +16,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from config.settings import Duration
 from dataflows.detectors.policies import (
     AuthFailuresPolicy,
-    CircuitBreakerPolicy,
     Policies,
     PolicySet,
     StuckExecutionsPolicy,
@@ -182,5 +181,3 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in fault["loc"] if part != "[key]") or "the file"
     message = "no such setting" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
     return f"{place}: {message[0].lower()}{message[1:]}"
-
-

@@ -44,7 +44,8 @@ class Kafka(Section):
     dead_letter_topic: str = "run_events.dead_letter"
     decisions_dead_letter_topic: str = "decisions.dead_letter"
     fetch_wait: Duration = Field(
-        default=timedelta(milliseconds=20), description="how long the broker may wait to fill a fetch; adds to latency"
+        default=timedelta(milliseconds=20),
+        description="how long the broker may wait to fill a fetch; adds to latency",
     )
 
 
@@ -64,7 +65,8 @@ class Stream(Section):
 
     allowed_lateness: Duration = Field(default=timedelta(seconds=60), description="disorder that changes no decision")
     max_future_skew: Duration = Field(
-        default=timedelta(minutes=5), description="an event further ahead of the receiving clock is a dead letter"
+        default=timedelta(minutes=5),
+        description="an event further ahead of the receiving clock is a dead letter",
     )
     snapshot_interval: Duration = Field(
         default=timedelta(seconds=10), description="recovery epoch: what a restart replays at most"

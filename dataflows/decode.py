@@ -7,7 +7,7 @@ one refuses; a property test holds the two together.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -213,7 +213,7 @@ _decode_any_time = msgspec.json.Decoder(datetime).decode
 
 
 def _decode_fields(
-    fields: dict[str, msgspec.Raw], decoders: dict[str, Callable[[msgspec.Raw], Any]], faults: _Faults
+    fields: dict[str, msgspec.Raw], decoders: Mapping[str, Callable[[msgspec.Raw], Any]], faults: _Faults
 ) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, decoder in decoders.items():
@@ -245,5 +245,8 @@ def _is_naive_time(raw: msgspec.Raw, decoder: Callable[[msgspec.Raw], Any]) -> b
 
 
 _time_decoders = {_run_fields["occurred_at"], _run_fields["deployment_timestamp"]} | {
-    decoders[name] for decoders in _control_fields.values() for name in ("occurred_at", "from", "to") if name in decoders
+    decoders[name]
+    for decoders in _control_fields.values()
+    for name in ("occurred_at", "from", "to")
+    if name in decoders
 }

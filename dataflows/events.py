@@ -23,6 +23,9 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"  #: ended by somebody's wish
     TIMED_OUT = "timed_out"  #: ended by the platform, which took it for stuck
 
+    # An enum's own hash is a Python function; this one is asked for several times an event.
+    __hash__ = str.__hash__
+
 
 TERMINAL = frozenset({RunStatus.SUCCESS, RunStatus.FAILURE, RunStatus.CANCELLED, RunStatus.TIMED_OUT})
 

@@ -12,8 +12,8 @@ from dataflows.decode import decode, decode_all
 from dataflows.engine.key_groups import Stamped
 from dataflows.engine.watermarks import Watermark
 from dataflows.events import MAX_MESSAGE_BYTES, Event, RunEvent
-from dataflows.sources.lines import Oversized
 from dataflows.registry import Registry, TrustingRegistry, identify
+from dataflows.sources.lines import Oversized
 from dataflows.times import EPOCH, MICROSECOND
 
 
@@ -84,7 +84,7 @@ class Intake:
         see, arrival = self.watermark.see, self.arrival
         self.arrival += len(events)
         return [
-            Stamped(number, time, see(time), event)
+            (number, time, see(time), event)
             for number, (time, event) in enumerate(zip(times, events, strict=True), arrival)
         ]
 
@@ -104,7 +104,12 @@ class Intake:
     def _dead_letter(self, offset: int, kept: bytes, fault: Unusable, size: int, sha256: str) -> DeadLetter:
         position = Position(source=self._source, partition=self._partition, offset=offset)
         return DeadLetter(
-            position=position, code=fault.code, explanation=fault.explanation, raw=kept, sha256=sha256, size=size
+            position=position,
+            code=fault.code,
+            explanation=fault.explanation,
+            raw=kept,
+            sha256=sha256,
+            size=size,
         )
 
     def _stamp(self, event: Event, latest: int | None) -> Stamped:
@@ -113,8 +118,6 @@ class Intake:
             raise Unusable(DeadLetterCode.FUTURE_TIMESTAMP, "further ahead of the receiving clock than is believed")
         if isinstance(event, RunEvent):
             identify(event, self._registry)
-        stamped = Stamped(self.arrival, time, self.watermark.see(time), event)
+        stamped = (self.arrival, time, self.watermark.see(time), event)
         self.arrival += 1
         return stamped
-
-

@@ -96,12 +96,12 @@ class Replay:
 
 def _sort(out: list[Timed], events: list[Stamped]) -> None:
     """Bring decisions into the order of their making, whatever workflow was looked at first."""
-    watermarks = [event.watermark for event in events]
+    watermarks = [watermark for _, _, watermark, _ in events]
 
     def order(timed: Timed) -> tuple[int, bool, int, bool, str, int]:
         if timed.due is None:
             return (timed.arrival, True, 0, True, "", timed.arrival)
-        mover = events[bisect_left(watermarks, timed.due)].arrival
+        mover = events[bisect_left(watermarks, timed.due)][0]
         return (mover, False, timed.due, timed.is_event, timed.execution_id, timed.arrival)
 
     out.sort(key=order)

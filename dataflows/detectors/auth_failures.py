@@ -6,7 +6,6 @@ workflow, so that one failing for hours is reported once.
 """
 
 from bisect import bisect_left, bisect_right, insort
-from typing import NamedTuple
 
 import msgspec
 
@@ -39,7 +38,7 @@ MAX_REMEMBERED = 4 * MAX_EVIDENCE
 _FAILED_CREDENTIAL = frozenset({CredentialStatus.INVALID, CredentialStatus.EXPIRED, CredentialStatus.REVOKED})
 
 
-class Failure(NamedTuple):
+class Failure(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
     """One auth failure; sorts by event time, then by arrival."""
 
     time: int
@@ -126,9 +125,7 @@ class AuthFailures:
     def on_status_change(self, state: AuthFailuresState, event: AutomationStatusChanged, time: int) -> None:
         """Begin afresh after an unblock or a deploy."""
         unblocked = event.from_status is AutomationStatus.BLOCKED and event.to_status is not AutomationStatus.BLOCKED
-        deployed = (
-            event.from_status is AutomationStatus.READY_TO_LAUNCH and event.to_status is AutomationStatus.LIVE
-        )
+        deployed = event.from_status is AutomationStatus.READY_TO_LAUNCH and event.to_status is AutomationStatus.LIVE
         if unblocked or deployed:
             state.newest = NEVER
             state.runs = []
@@ -138,7 +135,12 @@ class AuthFailures:
             state.ignored_before = max(state.ignored_before, time)
 
     def on_credential_event(
-        self, state: AuthFailuresState, event: CredentialEvent, version_id: str | None, time: int, arrival: int
+        self,
+        state: AuthFailuresState,
+        event: CredentialEvent,
+        version_id: str | None,
+        time: int,
+        arrival: int,
     ) -> Decision | None:
         """Decide at once when a credential is known to be of no use."""
         if event.status not in _FAILED_CREDENTIAL or not state.armed:
@@ -206,7 +208,7 @@ class AuthFailures:
         system = systems.get(key)
         if system is None:
             if len(systems) >= MAX_SYSTEMS:
-                del systems[min(systems, key=lambda name: (systems[name].failures or [(NEVER,)])[-1])]
+                del systems[min(systems, key=lambda name: _last_failure(systems[name]))]
             system = systems[key] = SystemState()
         # Twice the window is kept, so that a credential event with an earlier time still finds its own window.
         gone = bisect_right(system.failure_times, max(state.newest, failure.time) - 2 * self._window)
@@ -306,3 +308,7 @@ class AuthFailures:
 
 def _system(event: RunEvent) -> str:
     return UNKNOWN_SYSTEM if event.system_key is None else event.system_key
+
+
+def _last_failure(system: SystemState) -> int:
+    return system.failure_times[-1] if system.failure_times else NEVER

@@ -72,7 +72,11 @@ class CircuitBreaker:
         events = sorted({seen for record in state.stuck.values() for seen in record.events})
         return Decision(
             decision_id=decision_id(
-                DecisionKind.BLACKLIST_WORKFLOW, stuck.tenant_id, stuck.workflow_id, POLICY_ID, ruling.execution_id
+                DecisionKind.BLACKLIST_WORKFLOW,
+                stuck.tenant_id,
+                stuck.workflow_id,
+                POLICY_ID,
+                ruling.execution_id,
             ),
             kind=DecisionKind.BLACKLIST_WORKFLOW,
             tenant_id=stuck.tenant_id,
@@ -83,7 +87,10 @@ class CircuitBreaker:
             policy_version=self._policy_version,
             reason_code=ReasonCode.STUCK_THRESHOLD,
             observed={"stuck_count": count, "newest_stuck_at": from_micros(state.newest)},
-            threshold={"threshold": self._policy.threshold, "window_seconds": self._policy.window.total_seconds()},
+            threshold={
+                "threshold": self._policy.threshold,
+                "window_seconds": self._policy.window.total_seconds(),
+            },
             evidence=[seen.event_id for seen in events][-MAX_EVIDENCE:],
             detail={
                 "stuck_count": count,

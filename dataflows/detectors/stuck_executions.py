@@ -6,7 +6,7 @@ nothing here. An event that comes later than that is judged on arrival.
 """
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -27,7 +27,7 @@ MAX_CALLED = 1024
 CALLED_HORIZON = 30 * 24 * 3600 * 1_000_000
 
 
-class Seen(NamedTuple):
+class Seen(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
     """One event of an execution; sorts by event time, then by arrival."""
 
     time: int
@@ -35,7 +35,7 @@ class Seen(NamedTuple):
     event_id: str
 
 
-class Run(NamedTuple):
+class Run(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
     """What this detector reads of a run event. Begins with its order: event time, then arrival."""
 
     time: int
@@ -115,7 +115,12 @@ class StuckExecutions:
         return self._queue_timeout if status is RunStatus.QUEUED else None
 
     def on_run(
-        self, state: StuckExecutionsState, workflow: tuple[str, str], run: Run, ended: Ended | None, watermark: int
+        self,
+        state: StuckExecutionsState,
+        workflow: tuple[str, str],
+        run: Run,
+        ended: Ended | None,
+        watermark: int,
     ) -> Ruling | None:
         """Judge one event.
 
@@ -166,7 +171,7 @@ class StuckExecutions:
 
     def on_archived(self, state: StuckExecutionsState, version_id: str | None, time: int) -> None:
         """Stop watching the executions of a version; of the whole workflow when it is None."""
-        watched = {**(state.called or {}), **state.open}
+        watched: dict[str, CalledExecution | OpenExecution] = {**(state.called or {}), **state.open}
         for execution_id, execution in watched.items():
             if version_id in (None, execution.version_id):
                 state.open.pop(execution_id, None)
@@ -225,7 +230,14 @@ class StuckExecutions:
         events = execution.events if execution is not None else []
         _add(events, Seen(run.time, run.arrival, run.event_id))
         return self._call(
-            state, workflow, run.execution_id, run.version_id, run.time, None, events, ReasonCode.PLATFORM_TIMEOUT
+            state,
+            workflow,
+            run.execution_id,
+            run.version_id,
+            run.time,
+            None,
+            events,
+            ReasonCode.PLATFORM_TIMEOUT,
         )
 
     def _call(
@@ -242,7 +254,14 @@ class StuckExecutions:
         self._remember(state, execution_id, CalledExecution(time, activity, version_id, events))
         observed = {} if activity is None else {"last_activity_at": from_micros(activity)}
         decision = self._decision(
-            DecisionKind.EXECUTION_STUCK, workflow, execution_id, version_id, time, events, reason, observed=observed
+            DecisionKind.EXECUTION_STUCK,
+            workflow,
+            execution_id,
+            version_id,
+            time,
+            events,
+            reason,
+            observed=observed,
         )
         return Ruling(decision, execution_id, time, events)
 
@@ -265,7 +284,7 @@ class StuckExecutions:
         events: list[Seen],
         reason: ReasonCode,
         *,
-        observed: dict[str, object],
+        observed: Mapping[str, object],
     ) -> Decision:
         tenant_id, workflow_id = workflow
         return Decision(
@@ -278,7 +297,7 @@ class StuckExecutions:
             policy_id=POLICY_ID,
             policy_version=self._policy_version,
             reason_code=reason,
-            observed=observed,
+            observed=dict(observed),
             threshold={
                 "run_timeout_seconds": self._timeout_seconds,
                 "queue_timeout_seconds": None if self._queue_timeout is None else self._queue_timeout / 1_000_000,

@@ -33,10 +33,13 @@ MAX_GAPS = 2
 BARRIER = "barrier"
 ORDINARY = "ordinary"
 
-# A URL is one opaque word: hosts and paths are full of `login` and `token`; that says nothing.
+# A URL, a file's path and a frame of a stack trace are one opaque word each: they are full of `login`, `token` and
+# `auth`, which says where something failed and not why.
 # Possessive quantifiers: each alternative is decided without a way back, so cutting is linear.
 _WORD = re.compile(
     r"https?://[^\s\"'<>)]++"
+    r"|at [\w.$<>/]++\([^()\n]{0,200}+\)"
+    r"|(?<!\w)/\w[\w./@+-]*+"
     r"|[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]++(?:['\u2019]t\b)?"
     r"|[A-ZÀ-ÖØ-Þ]+(?![a-z])"
     r"|\d++(?:\.\d++)*+"
@@ -168,11 +171,7 @@ class Lexicon:
             raise ValueError("an empty form would match everything")
         if sum(element.startswith("~") for element in elements) > MAX_GAPS:
             raise ValueError(f"{form!r} has more than {MAX_GAPS} gaps")
-        if (
-            elements[0].startswith("~")
-            or elements[-1].startswith("~")
-            or all(e.endswith("?") for e in elements)
-        ):
+        if elements[0].startswith("~") or elements[-1].startswith("~") or all(e.endswith("?") for e in elements):
             raise ValueError(f"{form!r} must begin and end with a word and hold one that is not optional")
         return "".join(self._element(element, within) for element in elements)
 
@@ -201,9 +200,7 @@ class Lexicon:
         branches += [self._form(phrase, path) for phrase, path in phrases]
         return branches[0] if len(branches) == 1 and singles else f"(?:{'|'.join(branches)})"
 
-    def _expand(
-        self, alternatives: str, within: tuple[str, ...]
-    ) -> tuple[set[str], list[tuple[str, tuple[str, ...]]]]:
+    def _expand(self, alternatives: str, within: tuple[str, ...]) -> tuple[set[str], list[tuple[str, tuple[str, ...]]]]:
         singles: set[str] = set()
         phrases: list[tuple[str, tuple[str, ...]]] = []
         for name in alternatives.split("|"):

@@ -26,24 +26,33 @@ def open_recovery(directory: Path) -> None:
     """Make a recovery store, if there is none. Code runs from what is in it: only its owner may write it."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not any(directory.glob("part-*.sqlite3")):
-        init_db_dir(directory, RECOVERY_PARTITIONS)
+        init_db_dir(directory, RECOVERY_PARTITIONS)  # type: ignore[no-untyped-call]
 
 
 def run_process(
-    flow: Dataflow, *, recovery: Path | None, snapshot_interval: timedelta, process: int, addresses: Sequence[str]
+    flow: Dataflow,
+    *,
+    recovery: Path | None,
+    snapshot_interval: timedelta,
+    process: int,
+    addresses: Sequence[str],
 ) -> None:
     """Run a flow to its end, as process number `process` of those at `addresses`; alone when there are none.
 
     The cluster's port takes pickles from whoever connects: loopback or a private network only.
     """
-    cli_main(
+    cli_main(  # type: ignore[no-untyped-call]
         flow,
         process_id=process if addresses else None,
         addresses=list(addresses) if addresses else None,
         epoch_interval=snapshot_interval,
         # No backups of the store are taken, so old epochs need not wait for one.
-        recovery_config=None if recovery is None else RecoveryConfig(str(recovery), timedelta(0)),
+        recovery_config=None if recovery is None else _recovery_config(recovery),
     )
+
+
+def _recovery_config(directory: Path) -> RecoveryConfig:
+    return RecoveryConfig(str(directory), timedelta(0))  # type: ignore[no-untyped-call]
 
 
 def run_cluster(command: Sequence[str], processes: int) -> int:
@@ -67,7 +76,8 @@ def run_cluster(command: Sequence[str], processes: int) -> int:
         addresses = ";".join(f"127.0.0.1:{port}" for port in _free_ports(processes))
         children[:] = [
             subprocess.Popen(  # noqa: S603  (our own command line)
-                [*command, "--process", str(number), "--addresses", addresses], preexec_fn=_die_with_parent
+                [*command, "--process", str(number), "--addresses", addresses],
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  (this process has no other thread)
             )
             for number in range(processes)
         ]

@@ -36,7 +36,7 @@ class Router:
         groups = self._groups
         parts: dict[int, list[Stamped]] = {group: [] for group in range(GROUPS)} if tick else {}
         for stamped in events:
-            workflow_id: str = stamped.event.workflow_id  # type: ignore[assignment]  # identity filled it in
+            workflow_id: str = stamped[3].workflow_id  # type: ignore[assignment]  # identity filled it in
             group = groups.get(workflow_id)
             if group is None:
                 if len(groups) >= _REMEMBERED:

@@ -6,19 +6,17 @@ per group. The detectors know nothing of it.
 
 from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
 
-from dataflows.decisions import Decision
 from dataflows.detectors.auth_errors import AuthErrorClassifier
 from dataflows.detectors.auth_failures import AuthFailures
 from dataflows.detectors.circuit_breaker import CircuitBreaker
 from dataflows.detectors.policies import Policies, PolicySet
 from dataflows.detectors.stuck_executions import NEVER_DUE, StuckExecutions
-from dataflows.engine.memory import Memory, Room
-from dataflows.engine.workflow import Detectors, EndedMemory, Timed, Workflow, WorkflowState
+from dataflows.engine.memory import Memory, Room, Row
+from dataflows.engine.workflow import Detectors, EndedExecution, EndedMemory, Timed, Workflow, WorkflowState
 from dataflows.events import GATE_ERROR_CODES, ControlEvent, CredentialEvent, Event, RunEvent
 from dataflows.times import NEVER
 
@@ -33,15 +31,16 @@ def group_of(workflow_id: str) -> int:
     return crc32(workflow_id.encode()) % GROUPS
 
 
-class Stamped(NamedTuple):
-    """An event as a source hands it on."""
+#: An event as a source hands it on: `(arrival, event time, watermark, event)`. Arrival numbers grow within a
+#: partition and tell apart events of equal event time; the watermark is the partition's, this event included
+#: (spec 10). A plain tuple: one is made for every event.
+Stamped = tuple[int, int, int, Event]
 
-    #: Grows within a partition; tells apart events of equal event time.
-    arrival: int
-    time: int
-    #: The partition's watermark, this event included (spec 10).
-    watermark: int
-    event: Event
+
+class Owner(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Whose event was seen; one object a workflow, shared by all its entries."""
+
+    number: int
 
 
 class Counts(msgspec.Struct):
@@ -78,8 +77,8 @@ class DetectorFactory:
 
 class _Snapshot(msgspec.Struct, array_like=True):
     workflows: list[WorkflowState]
-    seen: list[tuple[int, msgspec.Raw]]
-    ended: list[tuple[int, msgspec.Raw]]
+    seen: list[Row]
+    ended: list[Row]
 
 
 class KeyGroup:
@@ -92,12 +91,11 @@ class KeyGroup:
         #: By workflow id alone, as it is unique; a second tenant's workflow of the same name stands in `_twins`.
         self._by_id: dict[str, Workflow] = {}
         self._twins: dict[tuple[str, str], Workflow] = {}
-        self._seen: Memory[tuple[int]] = Memory(room)
-        self._ended: EndedMemory = Memory(room)
+        self._seen: Memory[Owner] = Memory(room, Owner)
+        self._ended: EndedMemory = Memory(room, EndedExecution)
         #: By partition: (event time at which to wake a workflow, its number), a heap.
         self._wakes: dict[str, list[tuple[int, int]]] = {}
-        #: One tuple a workflow, shared by all its entries in `_seen`.
-        self._owners: list[tuple[int]] = []
+        self._owners: list[Owner] = []
 
     def next_wake(self, partition: str) -> int:
         """Nothing is due in this partition before its watermark reaches this."""
@@ -119,9 +117,10 @@ class KeyGroup:
             state = workflow.state
             if state.partition != partition:
                 self._move(workflow, partition)
-            newest = max(newest, time)
+            if time > newest:
+                newest = time
             if type(event) is RunEvent:
-                if not seen.add(event.event_id, owners[state.number], time):
+                if seen.add(event.event_id, owners[state.number]) is not None:
                     counts.duplicates += 1
                     continue
                 counts.events += 1
@@ -133,13 +132,13 @@ class KeyGroup:
                 if wake < state.wake_at:
                     state.wake_at = wake
                     heappush(self._wakes[partition], (wake, state.number))
-            elif not self._is_repeat(event, state, time):  # type: ignore[arg-type]
+            elif not self._is_repeat(event, state):  # type: ignore[arg-type]
                 workflow.on_control(event, time, arrival, mark, out)  # type: ignore[arg-type]
                 self._schedule(workflow)
         self._wake(partition, watermark, out)
         if newest != NEVER:
-            seen.forget(newest)
-            self._ended.forget(newest)
+            seen.pass_time(newest)
+            self._ended.pass_time(newest)
         return out
 
     def snapshot(self) -> bytes:
@@ -176,7 +175,7 @@ class KeyGroup:
     def _adopt(self, state: WorkflowState) -> Workflow:
         workflow = Workflow(state, self._detectors_of(state.tenant_id, state.workflow_id), self._ended)
         self._workflows.append(workflow)
-        self._owners.append((state.number,))
+        self._owners.append(Owner(state.number))
         self._wakes.setdefault(state.partition, [])
         if state.workflow_id in self._by_id:
             self._twins[state.tenant_id, state.workflow_id] = workflow
@@ -191,11 +190,11 @@ class KeyGroup:
         self._wakes.setdefault(partition, [])
         self._schedule(workflow)
 
-    def _is_repeat(self, event: ControlEvent, state: WorkflowState, time: int) -> bool:
+    def _is_repeat(self, event: ControlEvent, state: WorkflowState) -> bool:
         """Whether a credential event came before. No run event's id has a space in it."""
         if not isinstance(event, CredentialEvent):
             return False
-        return not self._seen.add(f"credential_event {event.event_id}", self._owners[state.number], time)
+        return self._seen.add(f"credential_event {event.event_id}", self._owners[state.number]) is not None
 
     def _schedule(self, workflow: Workflow) -> None:
         state = workflow.state

@@ -7,7 +7,6 @@ watermark moves: the outcome is the same, and a quiet workflow costs nothing whi
 """
 
 from bisect import insort
-from heapq import merge
 from typing import NamedTuple
 
 import msgspec
@@ -42,16 +41,28 @@ STATUS_CODES = {status: code for code, status in enumerate(sorted(TERMINAL), sta
 
 _PLAIN_END = TERMINAL - {RunStatus.TIMED_OUT}
 
-#: (workflow number, event time, arrival, status code), by execution id.
-EndedMemory = Memory[tuple[int, int, int, int]]
+
+class EndedExecution(msgspec.Struct, array_like=True, gc=False):
+    """What is remembered of an execution that has ended."""
+
+    #: Of the workflow.
+    number: int
+    #: Event time and arrival of the terminal event that is judged first, of those that have come.
+    time: int
+    arrival: int
+    #: Of the terminal event that the auth detector counted, or `NOT_COUNTED`.
+    status_code: int
 
 
-class Change(NamedTuple):
-    """A control event that waits for the watermark; sorts with runs by event time, then by arrival."""
+EndedMemory = Memory[EndedExecution]
+
+
+class Change(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A control event that waits for the watermark."""
 
     time: int
     arrival: int
-    event: ControlEvent
+    event: AutomationStatusChanged | WorkflowReleased
 
 
 class Timed(NamedTuple):
@@ -93,7 +104,9 @@ class WorkflowState(msgspec.Struct, array_like=True, gc=False):
     #: Not judged yet, sorted.
     pending: list[Run] = []
     changes: list[Change] | None = None
-    #: Nothing can be decided before the watermark reaches this.
+    #: Event time of the first that waits, or the first deadline: nothing changes before the watermark is there.
+    ready_at: int = NEVER_DUE
+    #: When to look again if no event comes: nothing is decided before the watermark reaches this.
     wake_at: int = NEVER_DUE
 
 
@@ -116,31 +129,36 @@ class Workflow:
         Returns the event time at which to call `advance` at the latest.
         """
         state = self.state
-        pending = state.pending
-        if (pending and pending[0].time <= watermark) or state.stuck.next_deadline <= watermark or state.changes:
+        if state.ready_at <= watermark:
             self.advance(watermark, out)
-        state.version_id = event.automation_version_id
+        version_id = state.version_id = event.automation_version_id
         status: RunStatus = event.status  # type: ignore[assignment]  # decoding made it one
         execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
-        ended = None
+        before = None
         if status in TERMINAL:
-            ended = self._on_terminal(event, status, execution_id, time, arrival, watermark, out)
-            wake = time if state.stuck.called or status is RunStatus.TIMED_OUT else NEVER_DUE
+            before = self._on_terminal(event, status, execution_id, time, arrival, watermark, out)
+            wake = time if status is RunStatus.TIMED_OUT else NEVER_DUE
         else:
             timeout = self._detectors.stuck_executions.timeout(status)
             if timeout is None:
                 return NEVER_DUE
-            wake = time if state.stuck.called else time + timeout
-        run = Run(time, arrival, status, event.event_id, execution_id, event.automation_version_id)
+            wake = time + timeout
+        if state.stuck.called:
+            wake = time
+        run = Run(time, arrival, status, event.event_id, execution_id, version_id)
         if time > watermark:
+            pending = state.pending
             if not pending or pending[-1].time <= time:
                 pending.append(run)
             else:
                 insort(pending, run)
+            if time < state.ready_at:
+                state.ready_at = time
             return wake
         if status not in TERMINAL:
-            ended = self._ended_at(execution_id, watermark, arrival)
-        self._judge(run, ended, watermark, out)
+            before = self._ended_at(execution_id, watermark, arrival)
+        self._judge(run, before, watermark, out)
+        self._set_ready()
         return state.stuck.next_deadline
 
     def on_control(self, event: ControlEvent, time: int, arrival: int, watermark: int, out: list[Timed]) -> None:
@@ -153,41 +171,65 @@ class Workflow:
                 out.append(Timed(None, True, "", arrival, decision))
         elif isinstance(event, HoldEnded):
             auth.on_hold_ended(state.auth, event)
-        else:
+        elif isinstance(event, AutomationStatusChanged | WorkflowReleased):
             if isinstance(event, AutomationStatusChanged):
                 auth.on_status_change(state.auth, event, time)
             change = Change(time, arrival, event)
             if time > watermark:
-                state.changes = sorted([*(state.changes or ()), change], key=lambda one: one[:2])
+                state.changes = sorted([*(state.changes or ()), change], key=_order)
             else:
                 self._apply(change)
+        self._set_ready()
 
     def advance(self, watermark: int, out: list[Timed]) -> None:
         """Judge what waits, and fire what is due, up to the watermark."""
         state = self.state
-        count = 0
-        for run in state.pending:
-            if run.time > watermark:
-                break
-            count += 1
-        due: list[Run | Change] | list[Run] = state.pending[:count]
-        del state.pending[:count]
-        if state.changes:
-            ripe = [change for change in state.changes if change.time <= watermark]
-            state.changes = state.changes[len(ripe) :] or None
-            due = list(merge(due, ripe, key=lambda one: one[:2]))
-        for one in due:
+        stuck, pending = state.stuck, state.pending
+        if state.changes and state.changes[0].time <= watermark:
+            self._advance_with_changes(watermark, out)
+        else:
+            count = 0
+            for run in pending:
+                if run.time > watermark:
+                    break
+                count += 1
+                if stuck.next_deadline <= run.time:
+                    self._fire(run.time, out)
+                self._judge_in_order(run, out)
+            del pending[:count]
+        if stuck.next_deadline <= watermark:
+            self._fire(watermark, out)
+        self._set_ready()
+
+    def _advance_with_changes(self, watermark: int, out: list[Timed]) -> None:
+        state = self.state
+        runs = [run for run in state.pending if run.time <= watermark]
+        changes = [change for change in state.changes or () if change.time <= watermark]
+        del state.pending[: len(runs)]
+        state.changes = (state.changes or [])[len(changes) :] or None
+        both: list[Run | Change] = [*runs, *changes]
+        for one in sorted(both, key=_order):
             if state.stuck.next_deadline <= one.time:
                 self._fire(one.time, out)
             if isinstance(one, Run):
-                # Of a first and only terminal event nobody asks whether the execution has ended before.
-                again = state.stuck.ended_again
-                asks = one.status not in _PLAIN_END or (again is not None and one.execution_id in again)
-                self._judge(one, self._ended_at(one.execution_id, one.time, one.arrival) if asks else None, None, out)
+                self._judge_in_order(one, out)
             else:
                 self._apply(one)
-        if state.stuck.next_deadline <= watermark:
-            self._fire(watermark, out)
+
+    def _judge_in_order(self, run: Run, out: list[Timed]) -> None:
+        # Of a first and only terminal event nobody asks whether the execution has ended before.
+        again = self.state.stuck.ended_again
+        asks = run.status not in _PLAIN_END or (again is not None and run.execution_id in again)
+        self._judge(run, self._ended_at(run.execution_id, run.time, run.arrival) if asks else None, None, out)
+
+    def _set_ready(self) -> None:
+        state = self.state
+        ready = state.stuck.next_deadline
+        if state.pending and state.pending[0].time < ready:
+            ready = state.pending[0].time
+        if state.changes and state.changes[0].time < ready:
+            ready = state.changes[0].time
+        state.ready_at = ready
 
     def next_wake(self) -> int:
         """The earliest event time at which something could be decided."""
@@ -207,22 +249,20 @@ class Workflow:
         state = self.state
         code = STATUS_CODES[status] if time >= state.auth.ignored_before else NOT_COUNTED
         before = None
-        if self._ended.add(execution_id, (state.number, time, arrival, code), time):
-            counts = code != NOT_COUNTED
-        else:
-            known = self._ended.get(state.number, execution_id)
-            assert known is not None
-            counts = code != NOT_COUNTED and known[3] == NOT_COUNTED
-            if NOT_COUNTED not in (code, known[3]) and known[3] != code:
-                self.conflicting += 1
-            first = known[1:3]
+        counts = code != NOT_COUNTED
+        known = self._ended.add(execution_id, EndedExecution(state.number, time, arrival, code))
+        if known is not None:
             self._detectors.stuck_executions.expect_end_again(state.stuck, execution_id)
-            if known[1] <= watermark:
-                before = Ended(*first)
-            elif (time, arrival) < first:
-                first = (time, arrival)
-            if counts or first != known[1:3]:
-                self._ended.replace(execution_id, (state.number, *first, code if counts else known[3]))
+            if NOT_COUNTED not in (code, known.status_code) and known.status_code != code:
+                self.conflicting += 1
+            counts = counts and known.status_code == NOT_COUNTED
+            if counts:
+                known.status_code = code
+            if known.time <= watermark:
+                before = Ended(known.time, known.arrival)
+            elif (time, arrival) < (known.time, known.arrival):
+                known.time, known.arrival = time, arrival
+            self._ended.changed()
         if counts and status is not RunStatus.CANCELLED:
             decision = self._detectors.auth_failures.on_run(state.auth, event, time, arrival)
             if decision is not None:
@@ -232,9 +272,9 @@ class Workflow:
     def _ended_at(self, execution_id: str, time: int, arrival: int) -> Ended | None:
         """The execution's terminal event, if it is judged before an event at this place in the order."""
         known = self._ended.get(self.state.number, execution_id)
-        if known is None or (known[1], known[2]) >= (time, arrival):
+        if known is None or known.time > time or (known.time == time and known.arrival >= arrival):
             return None
-        return Ended(known[1], known[2])
+        return Ended(known.time, known.arrival)
 
     def _judge(self, run: Run, ended: Ended | None, late_at: int | None, out: list[Timed]) -> None:
         """`late_at` is the watermark for an event judged on arrival."""
@@ -242,7 +282,11 @@ class Workflow:
         watermark = run.time if late_at is None else late_at
         ruling = self._detectors.stuck_executions.on_run(stuck, self._key, run, ended, watermark)
         if ruling is not None:
-            self._follow(ruling, Timed(None if late_at is not None else run.time, True, "", run.arrival, ruling.decision), out)
+            self._follow(
+                ruling,
+                Timed(None if late_at is not None else run.time, True, "", run.arrival, ruling.decision),
+                out,
+            )
 
     def _fire(self, watermark: int, out: list[Timed]) -> None:
         for due, ruling in self._detectors.stuck_executions.on_deadlines(self.state.stuck, self._key, watermark):
@@ -272,3 +316,7 @@ class Workflow:
             detector = self._detectors.stuck_executions
             if event.to_status is AutomationStatus.ARCHIVED:
                 detector.on_archived(state.stuck, event.automation_version_id, change.time)
+
+
+def _order(one: Run | Change) -> tuple[int, int]:
+    return (one.time, one.arrival)

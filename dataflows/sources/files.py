@@ -34,7 +34,13 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
     """One file."""
 
     def __init__(
-        self, path: Path, name: str, registry: Registry, allowed_lateness: int, stop: StopRequest, position: FilePosition
+        self,
+        path: Path,
+        name: str,
+        registry: Registry,
+        allowed_lateness: int,
+        stop: StopRequest,
+        position: FilePosition,
     ) -> None:
         self._file = open_events(path)
         self._file.seek(position.offset)
@@ -63,7 +69,7 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
             items += taken.dead_letters
             events += taken.events
         else:
-            return items + self._router.route(events, self._watermark.value, tick=False)  # type: ignore[return-value]
+            return items + self._router.route(events, self._watermark.value, tick=False)
         if self._ended:
             raise StopIteration
         self._ended = True
@@ -73,7 +79,11 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
     def snapshot(self) -> bytes:
         """The position after the last line handed on."""
         position = FilePosition(
-            self._reader.offset, self._intake.arrival, self._watermark.value, self._watermark.highest, self._ended
+            self._reader.offset,
+            self._intake.arrival,
+            self._watermark.value,
+            self._watermark.highest,
+            self._ended,
         )
         return msgspec.msgpack.encode(position)
 
@@ -87,7 +97,9 @@ class FileSource(FixedPartitionedSource[Item, bytes]):
 
     def __init__(self, path: Path, registry: Callable[[], Registry], allowed_lateness: int, stop: StopRequest) -> None:
         """`allowed_lateness` in microseconds. `FileNotFoundError` when there is nothing to read."""
-        self._files = {file.name: file for file in sorted(path.glob("*.ndjson*"))} if path.is_dir() else {path.name: path}
+        self._files = (
+            {file.name: file for file in sorted(path.glob("*.ndjson*"))} if path.is_dir() else {path.name: path}
+        )
         if not self._files or not all(file.is_file() for file in self._files.values()):
             raise FileNotFoundError(f"{path}: no such file, and no folder with *.ndjson files")
         self._registry = registry
@@ -101,6 +113,4 @@ class FileSource(FixedPartitionedSource[Item, bytes]):
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> FilePartition:  # noqa: ARG002
         """Open a file where it was left."""
         position = FilePosition() if resume_state is None else msgspec.msgpack.decode(resume_state, type=FilePosition)
-        return FilePartition(
-            self._files[for_part], for_part, self._registry(), self._lateness, self._stop, position
-        )
+        return FilePartition(self._files[for_part], for_part, self._registry(), self._lateness, self._stop, position)

@@ -90,8 +90,7 @@ class LineReader:
 
 def open_events(path: Path | None) -> BinaryIO:
     """A file of events, unpacked if it is gzip; None is standard input. `OSError` when it can't be read."""
-    raw = sys.stdin.buffer if path is None else path.open("rb")
-    if path is None or raw.peek(2)[:2] != _GZIP_MAGIC:  # type: ignore[attr-defined]  # both are buffered readers
-        return cast(BinaryIO, raw)
-    return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-
+    if path is None:
+        return sys.stdin.buffer
+    raw = path.open("rb")
+    return cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if raw.peek(2)[:2] == _GZIP_MAGIC else raw
