@@ -93,8 +93,7 @@ class AuthOracle:
             return []
         if run.status == "success" and not self._armed:
             self._armed = (
-                self._successes_in_a_row() >= self._policy.rearm_after_successes
-                and not self._any_ratio_is_above(at)
+                self._successes_in_a_row() >= self._policy.rearm_after_successes and not self._any_ratio_is_above(at)
             )
         if run.failed_system is None:
             return []

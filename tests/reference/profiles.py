@@ -44,9 +44,7 @@ PROFILES = {
     "very_late": Profile(delayed=0.4, very_late=0.15),
     "controls": Profile(delayed=0.2, very_late=0.03, controls=0.2),
     "malformed": Profile(delayed=0.2, malformed=0.3, odd=0.3, registry=0.7),
-    "busy": Profile(
-        steps=1200, workflows=6, delayed=0.4, very_late=0.05, repeats=0.1, controls=0.06, malformed=0.03
-    ),
+    "busy": Profile(steps=1200, workflows=6, delayed=0.4, very_late=0.05, repeats=0.1, controls=0.06, malformed=0.03),
     "auth": Profile(
         workflows=2,
         delayed=0.3,

@@ -295,9 +295,7 @@ class _Generator:
                 answer = rng.choice(AUTH_ANSWERS)
         self._send(encode(self._event(workflow, execution, status, at, answer)), at)
 
-    def _event(
-        self, workflow: _Workflow, execution: str, status: str, at: datetime, answer: Answer
-    ) -> Fields:
+    def _event(self, workflow: _Workflow, execution: str, status: str, at: datetime, answer: Answer) -> Fields:
         rng = self._rng
         self._ids += 1
         # An id may be in use already, for another event of this workflow or (no duplicate) of another.
