@@ -35,6 +35,9 @@ MAX_SYSTEMS = 256
 #: of other systems and for what a provider incident takes out of the count.
 MAX_REMEMBERED = 4 * MAX_EVIDENCE
 
+#: How far behind the newest run a credential event may be and still find its window, microseconds.
+LOOK_BACK = 24 * 3600 * 1_000_000
+
 _FAILED_CREDENTIAL = frozenset({CredentialStatus.INVALID, CredentialStatus.EXPIRED, CredentialStatus.REVOKED})
 
 
@@ -52,8 +55,9 @@ class SystemState(msgspec.Struct, array_like=True, gc=False):
     #: Consecutive auth failures, and the newest of them.
     streak: int = 0
     streak_failures: list[Failure] = []
-    #: Event times of the auth failures in the window, sorted, and the newest of them with ids.
+    #: Event times of the auth failures in the window, sorted; may begin with some that have left it.
     failure_times: list[int] = []
+    #: The newest auth failures, sorted, whatever their age: a credential event may look back.
     failures: list[Failure] = []
 
 
@@ -101,8 +105,8 @@ class AuthFailures:
         if time < state.newest:
             if time > state.newest - self._window:
                 insort(runs, time)
-                if event.status is RunStatus.FAILURE and self._is_auth_failure(event):
-                    self._remember(state, _system(event), Failure(time, arrival, event.event_id))
+            if event.status is RunStatus.FAILURE and self._is_auth_failure(event):
+                self._remember(state, _system(event), Failure(time, arrival, event.event_id))
             return None
         state.newest = time
         runs.append(time)
@@ -210,11 +214,12 @@ class AuthFailures:
             if len(systems) >= MAX_SYSTEMS:
                 del systems[min(systems, key=lambda name: _last_failure(systems[name]))]
             system = systems[key] = SystemState()
-        # Twice the window is kept, so that a credential event with an earlier time still finds its own window.
-        gone = bisect_right(system.failure_times, max(state.newest, failure.time) - 2 * self._window)
+        begin = state.newest - self._window
+        gone = bisect_right(system.failure_times, begin)
         if 2 * gone > len(system.failure_times):
             del system.failure_times[:gone]
-        insort(system.failure_times, failure.time)
+        if failure.time > begin:
+            insort(system.failure_times, failure.time)
         insort(system.failures, failure)
         if len(system.failures) > MAX_REMEMBERED:
             del system.failures[0]
@@ -228,7 +233,7 @@ class AuthFailures:
             system = state.systems.get(name)
             if system is None:
                 continue
-            if system.failure_times and system.failure_times[-1] > state.newest - 2 * self._window:
+            if system.failures and system.failures[-1].time > state.newest - self._window - LOOK_BACK:
                 system.streak = 0
                 system.streak_failures = []
             else:
@@ -268,10 +273,10 @@ class AuthFailures:
         system = systems.get(key) or SystemState()
         failed, evidence = {key}, set(system.streak_failures)
         for name, other in systems.items():
-            in_window = other.failure_times
-            if bisect_right(in_window, time) > bisect_right(in_window, time - self._window):
+            in_window = [one for one in other.failures if time - self._window < one.time <= time]
+            if in_window:
                 failed.add(name)
-                evidence.update(one for one in other.failures if time - self._window < one.time <= time)
+                evidence.update(in_window)
         failures, runs = self._counts(system, state, time)
         state.armed = False
         state.decided_at = time
@@ -311,4 +316,4 @@ def _system(event: RunEvent) -> str:
 
 
 def _last_failure(system: SystemState) -> int:
-    return system.failure_times[-1] if system.failure_times else NEVER
+    return system.failures[-1].time if system.failures else NEVER

@@ -9,6 +9,7 @@ bytes is some thirty symbols long.
     a|{class}     one of these; `a|b?` is optional
     {class}       one of the entries of a class; an entry may itself be a form
     ~N            up to N words, not past the end of a sentence nor over a word of the class `barrier`
+    ~N!a|b        the same, and not over any of these words either
     <!a|b         the word before is none of these; stands before a word
     >!a|b         the word after is none of these; stands after a word
     .             the end of a sentence, which may be absent
@@ -38,7 +39,7 @@ ORDINARY = "ordinary"
 # Possessive quantifiers: each alternative is decided without a way back, so cutting is linear.
 _WORD = re.compile(
     r"https?://[^\s\"'<>)]++"
-    r"|at [\w.$<>/]++\([^()\n]{0,200}+\)"
+    r"|at [\w.$<>/]++ ?\([^()\n]{0,200}+\)"
     r"|(?<!\w)/\w[\w./@+-]*+"
     r"|[A-ZÀ-ÖØ-Þ]?[a-zß-öø-ÿ]++(?:['\u2019]t\b)?"
     r"|[A-ZÀ-ÖØ-Þ]+(?![a-z])"
@@ -154,8 +155,12 @@ class Lexicon:
 
     def _learn(self, form: str) -> None:
         for element in form.split():
-            if element.startswith("~") or element in ("^", "$", "."):
+            if element in ("^", "$", "."):
                 continue
+            if element.startswith("~"):
+                element = element.partition("!")[2]  # noqa: PLW2901
+                if not element:
+                    continue
             for name in element.removeprefix("<!").removeprefix(">!").removesuffix("?").split("|"):
                 if name.startswith("{") and name.endswith("}"):
                     if name[1:-1] not in self._classes:
@@ -183,9 +188,10 @@ class Lexicon:
         if element == ".":
             return f"{_END}?"
         if element.startswith("~"):
-            if not element[1:].isdecimal() or not 0 < int(element[1:]) <= MAX_GAP:
+            size, _, stops = element[1:].partition("!")
+            if not size.isdecimal() or not 0 < int(size) <= MAX_GAP:
                 raise ValueError(f"a gap is ~1 to ~{MAX_GAP}, not {element!r}")
-            return f"[^{_END}{self._barrier}]{{0,{element[1:]}}}"
+            return f"[^{_END}{self._barrier}{self._members(stops) if stops else ''}]{{0,{size}}}"
         if element.startswith("<!"):
             return f"(?<![{self._members(element[2:])}])"
         if element.startswith(">!"):

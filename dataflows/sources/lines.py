@@ -57,7 +57,7 @@ class LineReader:
                 self._rest = data[end + 1 :]
                 return self._lines(whole, 1)
             self._rest += data
-            if len(self._rest) > MAX_MESSAGE_BYTES:
+            if len(self._rest) > MAX_MESSAGE_BYTES + len(b"\r"):
                 return self._oversized()
 
     def _last(self) -> Lines | None:
