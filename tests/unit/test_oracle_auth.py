@@ -45,13 +45,9 @@ PAIRS = auth(consecutive_failures=2, failure_ratio=None)
         pytest.param([*THREE, denied(4, "d")], [BLOCK], id="blocked once, then disarmed"),
         pytest.param([*THREE[:2], success(2, "s", "crm"), denied(3, "c")], [], id="success resets"),
         pytest.param([*THREE[:2], success(2, "s"), denied(3, "c")], [], id="success without system resets"),
-        pytest.param(
-            [*THREE[:2], success(2, "s", "mail"), denied(3, "c")], [BLOCK], id="success of another: no reset"
-        ),
+        pytest.param([*THREE[:2], success(2, "s", "mail"), denied(3, "c")], [BLOCK], id="success of another: no reset"),
         pytest.param([*THREE[:2], failed(2, "f"), denied(3, "c")], [BLOCK], id="other failure: no reset"),
-        pytest.param(
-            [*THREE[:2], event(2, "cancelled", "f"), denied(3, "c")], [BLOCK], id="cancelled: no reset"
-        ),
+        pytest.param([*THREE[:2], event(2, "cancelled", "f"), denied(3, "c")], [BLOCK], id="cancelled: no reset"),
         pytest.param([*THREE[:2], denied(3, "c", "mail")], [], id="streaks are per system"),
         pytest.param(
             [denied(1, "m", "mail"), *THREE],
@@ -68,12 +64,8 @@ PAIRS = auth(consecutive_failures=2, failure_ratio=None)
             [*THREE[:2], event(2, "cancelled", "x"), denied(3, "x")], [], id="cancelled uses up the execution"
         ),
         pytest.param([*THREE[:2], denied(3, "b", execution_id="c")], [], id="an event id counts once"),
-        pytest.param(
-            [*THREE[:2], event(2, "running", "c"), denied(3, "c")], [BLOCK], id="running uses up nothing"
-        ),
-        pytest.param(
-            [*THREE[:2], denied(3, "c", error_code="WorkflowOnHold")], [], id="the gate's events are none"
-        ),
+        pytest.param([*THREE[:2], event(2, "running", "c"), denied(3, "c")], [BLOCK], id="running uses up nothing"),
+        pytest.param([*THREE[:2], denied(3, "c", error_code="WorkflowOnHold")], [], id="the gate's events are none"),
         pytest.param([*THREE[:2], denied(3, "c", workflow_id="wf2")], [], id="streaks are per workflow"),
         pytest.param([*THREE[:2], denied(3, "c", tenant_id="t_b")], [], id="streaks are per tenant"),
         pytest.param(
@@ -81,9 +73,7 @@ PAIRS = auth(consecutive_failures=2, failure_ratio=None)
             [("block", 9000, STREAK, "crm", "a b c")],
             id="a streak has no age limit, its evidence neither",
         ),
-        pytest.param(
-            [denied(2, "a"), denied(1, "b"), denied(2, "c")], [], id="older than the newest adds nothing"
-        ),
+        pytest.param([denied(2, "a"), denied(1, "b"), denied(2, "c")], [], id="older than the newest adds nothing"),
         pytest.param(
             [denied(2, "a"), denied(2, "b"), denied(2, "c")],
             [("block", 2, STREAK, "crm", "a b c")],
@@ -95,9 +85,7 @@ PAIRS = auth(consecutive_failures=2, failure_ratio=None)
             [BLOCK],
             id="cancelled and running set no newest",
         ),
-        pytest.param(
-            [*THREE[:2], success(1, "s"), denied(3, "c")], [BLOCK], id="an old success resets nothing"
-        ),
+        pytest.param([*THREE[:2], success(1, "s"), denied(3, "c")], [BLOCK], id="an old success resets nothing"),
         pytest.param(
             [denied(2, "a"), denied(3, "b"), denied(1, "o", "mail"), denied(4, "c")],
             [("block", 4, STREAK, "crm,mail", "o a b c")],
@@ -117,9 +105,7 @@ def quarter(window_start: float) -> list[Fields]:
 @pytest.mark.parametrize(
     ("given", "then"),
     [
-        pytest.param(
-            [success(0, "s"), success(1, "t"), denied(2, "a"), denied(3, "b")], [], id="exactly the ratio"
-        ),
+        pytest.param([success(0, "s"), success(1, "t"), denied(2, "a"), denied(3, "b")], [], id="exactly the ratio"),
         pytest.param(
             [success(0, "s"), denied(1, "a"), denied(2, "b"), denied(3, "c")],
             [("block", 3, RATIO, "crm", "a b c")],
@@ -189,9 +175,7 @@ FIRST = block(0, "a b")
             [FIRST, block(2, "a b c")],
             id="a success of another system arms and resets nothing",
         ),
-        pytest.param(
-            [*pair(9, "ab"), success(8, "s"), *pair(9, "cd")], [block(9, "a b")], id="an old one does not"
-        ),
+        pytest.param([*pair(9, "ab"), success(8, "s"), *pair(9, "cd")], [block(9, "a b")], id="an old one does not"),
         pytest.param(
             [success(950, "s"), denied(900, "o"), *pair(950, "ab"), denied(949, "p"), denied(960, "c")],
             [block(950, "o a b")],
@@ -202,9 +186,7 @@ FIRST = block(0, "a b")
             [FIRST, block(901, "a b m c", systems="crm,mail")],
             id="armed by the cooldown it stays armed",
         ),
-        pytest.param(
-            [*pair(0, "ab"), changed(1, "Blocked", "Live"), denied(2, "c")], [FIRST], id="an unblock clears"
-        ),
+        pytest.param([*pair(0, "ab"), changed(1, "Blocked", "Live"), denied(2, "c")], [FIRST], id="an unblock clears"),
         pytest.param(
             [*pair(0, "ab"), changed(1, "Blocked", "Live"), *pair(2, "cd")],
             [FIRST, block(2, "c d")],
@@ -215,9 +197,7 @@ FIRST = block(0, "a b")
             [FIRST, block(2, "c d")],
             id="a deploy too",
         ),
-        pytest.param(
-            [*pair(0, "ab"), changed(1, "Paused", "Live"), *pair(2, "cd")], [FIRST], id="a resume not"
-        ),
+        pytest.param([*pair(0, "ab"), changed(1, "Paused", "Live"), *pair(2, "cd")], [FIRST], id="a resume not"),
         pytest.param(
             [*pair(0, "ab"), changed(5, "Blocked", "Live"), *pair(4, "cd")],
             [FIRST],
@@ -244,21 +224,15 @@ FIRST = block(0, "a b")
             id="the newest time is cleared",
         ),
         pytest.param([credential(0, "valid")], [], id="a valid credential"),
-        pytest.param(
-            [credential(0, "revoked")], [block(0, "", "integration_monitor")], id="a revoked credential"
-        ),
+        pytest.param([credential(0, "revoked")], [block(0, "", "integration_monitor")], id="a revoked credential"),
         pytest.param(
             [denied(0, "a", "mail"), credential(1, "expired")],
             [block(1, "a", "integration_monitor", "crm,mail")],
             id="an expired one, with the window's evidence",
         ),
         pytest.param([*pair(0, "ab"), credential(1, "invalid")], [FIRST], id="disarmed: nothing"),
-        pytest.param(
-            [*pair(0, "ab"), credential(900, "invalid")], [FIRST], id="it does not end the cooldown"
-        ),
-        pytest.param(
-            [*pair(0, "ab"), hold_ended(2, 0, 1), denied(3, "c")], [FIRST], id="a hold removes the failures"
-        ),
+        pytest.param([*pair(0, "ab"), credential(900, "invalid")], [FIRST], id="it does not end the cooldown"),
+        pytest.param([*pair(0, "ab"), hold_ended(2, 0, 1), denied(3, "c")], [FIRST], id="a hold removes the failures"),
         pytest.param(
             [*pair(1, "ab"), hold_ended(2, 0, 0.5), denied(3, "c")],
             [block(1, "a b"), block(3, "a b c")],
@@ -280,15 +254,9 @@ def test_arming(given: list[Fields], then: list[tuple[Any, ...]]) -> None:
     [
         pytest.param([success(1, "s"), success(1, "t")], True, id="two in a row"),
         pytest.param([success(1, "s")], False, id="one of two"),
-        pytest.param(
-            [success(1, "s"), failed(1, "f"), success(1, "t")], False, id="a failure breaks the row"
-        ),
-        pytest.param(
-            [success(1, "s"), event(1, "timed_out", "f"), success(1, "t")], False, id="so does a time-out"
-        ),
-        pytest.param(
-            [success(1, "s"), event(1, "cancelled", "f"), success(1, "t")], True, id="cancelled does not"
-        ),
+        pytest.param([success(1, "s"), failed(1, "f"), success(1, "t")], False, id="a failure breaks the row"),
+        pytest.param([success(1, "s"), event(1, "timed_out", "f"), success(1, "t")], False, id="so does a time-out"),
+        pytest.param([success(1, "s"), event(1, "cancelled", "f"), success(1, "t")], True, id="cancelled does not"),
     ],
 )
 def test_successes_in_a_row(between: list[Fields], fires: bool) -> None:

@@ -54,9 +54,7 @@ def clock(seconds: float) -> Fields:
         pytest.param([beat(0), clock(T)], [STUCK], id="a heartbeat opens"),
         pytest.param([event(0, "queued", "x"), clock(T)], [], id="queued is nothing"),
         pytest.param([success(0, "x"), clock(T)], [], id="a terminal opens nothing"),
-        pytest.param(
-            [success(0, "x"), start(1), clock(3 * T)], [], id="a start after the terminal opens nothing"
-        ),
+        pytest.param([success(0, "x"), start(1), clock(3 * T)], [], id="a start after the terminal opens nothing"),
         pytest.param(
             [success(0, "x"), clock(T + 59), start(T + 59), clock(3 * T)],
             [],
@@ -127,31 +125,19 @@ def test_in_order(given: list[Fields], then: list[tuple[Any, ...]]) -> None:
 @pytest.mark.parametrize(
     ("given", "then"),
     [
-        pytest.param(
-            [start(0), clock(T + 60), success(T - 1, "x")], [STUCK, ("recovered", T - 1, "x")], id="late"
-        ),
-        pytest.param(
-            [start(0), clock(T + 59), success(T - 1, "x")], [], id="the watermark is short of the deadline"
-        ),
+        pytest.param([start(0), clock(T + 60), success(T - 1, "x")], [STUCK, ("recovered", T - 1, "x")], id="late"),
+        pytest.param([start(0), clock(T + 59), success(T - 1, "x")], [], id="the watermark is short of the deadline"),
         pytest.param([clock(60), success(0, "x"), start(0)], [], id="on the watermark: by arrival"),
         pytest.param([success(5, "x"), start(4), clock(T + 9)], [], id="disorder within the lateness"),
-        pytest.param(
-            [clock(T + 60), start(0), clock(3 * T)], [], id="late, its deadline reached: opens nothing"
-        ),
-        pytest.param(
-            [clock(T + 60), start(1)], [("stuck", T + 1, "x", QUIET)], id="late, not reached: opens"
-        ),
+        pytest.param([clock(T + 60), start(0), clock(3 * T)], [], id="late, its deadline reached: opens nothing"),
+        pytest.param([clock(T + 60), start(1)], [("stuck", T + 1, "x", QUIET)], id="late, not reached: opens"),
         pytest.param(
             [start(0), clock(T + 65), beat(1), clock(T + 66)],
             [STUCK, ("recovered", 1, "x")],
             id="later than A",
         ),
-        pytest.param(
-            [start(3), clock(T + 65), beat(3)], [("stuck", T + 3, "x", QUIET)], id="not later than A"
-        ),
-        pytest.param(
-            [clock(9000), timed_out(5)], [("stuck", 5, "x", REPORTED)], id="timed_out is stuck however late"
-        ),
+        pytest.param([start(3), clock(T + 65), beat(3)], [("stuck", T + 3, "x", QUIET)], id="not later than A"),
+        pytest.param([clock(9000), timed_out(5)], [("stuck", 5, "x", REPORTED)], id="timed_out is stuck however late"),
         pytest.param(
             [start(0), success(T - 1, "x"), clock(T + 60)],
             [],
@@ -184,13 +170,9 @@ def test_the_end_of_a_file(until: float | None, then: list[tuple[Any, ...]]) -> 
 @pytest.mark.parametrize(
     ("given", "then"),
     [
-        pytest.param(
-            [event(0, "queued", "x"), clock(300)], [("stuck", 300, "x", QUIET)], id="queued too long"
-        ),
+        pytest.param([event(0, "queued", "x"), clock(300)], [("stuck", 300, "x", QUIET)], id="queued too long"),
         pytest.param([event(0, "queued", "x"), start(299), clock(T)], [], id="started in time"),
-        pytest.param(
-            [start(0), event(9, "queued", "x"), clock(309)], [("stuck", 309, "x", QUIET)], id="last rules"
-        ),
+        pytest.param([start(0), event(9, "queued", "x"), clock(309)], [("stuck", 309, "x", QUIET)], id="last rules"),
         pytest.param(
             [event(0, "queued", "x"), start(T, workflow_id="wf2"), event(T, "queued", "x", event_id="q")],
             [("stuck", 300, "x", QUIET)],
@@ -219,26 +201,20 @@ def blacklisted(given: list[Fields]) -> list[tuple[Any, ...]]:
         pytest.param(reported(0, 1, 2), [("blacklist", 2, "auto:stuck:3", "a b c")], id="at the threshold"),
         pytest.param(reported(0, 1, 2, 3), [("blacklist", 2, "auto:stuck:3", "a b c")], id="once"),
         pytest.param(reported(0, 1, 600), [], id="exactly window old is outside"),
-        pytest.param(
-            reported(0, 1, 599), [("blacklist", 599, "auto:stuck:3", "a b c")], id="younger is inside"
-        ),
+        pytest.param(reported(0, 1, 599), [("blacklist", 599, "auto:stuck:3", "a b c")], id="younger is inside"),
         pytest.param([*reported(0, 1), released(1), *reported(0, 1, 2)[2:]], [], id="a release clears"),
         pytest.param(
             [*reported(0, 1, 2), released(5), *[timed_out(6, one) for one in "uvw"]],
             [("blacklist", 2, "auto:stuck:3", "a b c"), ("blacklist", 6, "auto:stuck:3", "u v w")],
             id="after a release again",
         ),
-        pytest.param(
-            [released(5), *[timed_out(5, one) for one in "uvw"]], [], id="stuck at the release is nothing"
-        ),
+        pytest.param([released(5), *[timed_out(5, one) for one in "uvw"]], [], id="stuck at the release is nothing"),
         pytest.param(
             [start(0, "r"), *reported(T, T + 1), success(T + 1, "r"), timed_out(T + 2, "d")],
             [("blacklist", T + 1, "auto:stuck:3", "a b r")],
             id="counted while stuck",
         ),
-        pytest.param(
-            [start(0, "r"), success(T, "r"), *reported(T, T + 1)], [], id="recovered is not counted"
-        ),
+        pytest.param([start(0, "r"), success(T, "r"), *reported(T, T + 1)], [], id="recovered is not counted"),
         pytest.param(
             [start(0, "r"), success(T, "r"), clock(T + 99), *reported(T - 601, T - 600, T - 599)],
             [],
