@@ -79,9 +79,7 @@ class AuthErrorsFile(BaseModel):
         for rule in self.rules:
             expected = rule.verdict is Verdict.CREDENTIAL
             for examples, answer in ((rule.matches, expected), (rule.spares, not expected)):
-                broken += [
-                    f"{rule.name}: {e!r}" for e in examples if e.is_auth_failure(classifier) is not answer
-                ]
+                broken += [f"{rule.name}: {e!r}" for e in examples if e.is_auth_failure(classifier) is not answer]
         return broken
 
 
