@@ -30,6 +30,7 @@ demo: runtime  ## See it work: everything embedded, Ctrl-C ends it
 	@$(BIN)/breakwater demo $(ARGS)
 
 setup: $(DEV)  ## Make .venv with the locked dependencies, for work on the code
+	@:
 
 test: setup  ## Run the tests
 	@echo "==> Running the tests"
@@ -62,6 +63,7 @@ clean:  ## Remove .venv, caches and what the demo left
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 runtime: $(RUNTIME)
+	@:
 
 $(BIN)/python:
 	@for python in $(CANDIDATES); do \
