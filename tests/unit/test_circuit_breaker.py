@@ -1,0 +1,282 @@
+"""20.4 by examples: every rule on both sides of its boundary."""
+
+from typing import Any
+
+import pytest
+
+from dataflows.decisions import Decision, DecisionKind, ReasonCode
+from tests.given import (
+    DAY,
+    HOUR,
+    MICROSECOND,
+    SECOND,
+    Line,
+    Said,
+    beat,
+    blacklist,
+    decide,
+    decisions,
+    ended,
+    recovered,
+    released,
+    started,
+    stuck,
+    tick,
+    time,
+    timed_out,
+)
+
+# The tables use three in an hour; the default of five is shown once.
+THREE = {"circuit_breaker": {"threshold": 3}}
+T = 30
+
+
+def reported(*moments: float) -> list[Line]:
+    """Time-outs of executions a, b, c, ... at these moments: stuck then and there."""
+    return [timed_out(at, "abcdefghij"[number]) for number, at in enumerate(moments)]
+
+
+def blacklists(given: list[Line], policies: dict[str, Any]) -> list[Said]:
+    """What the breaker decides; the stuck detector has tables of its own."""
+    return [said for said in decide(*given, policies=policies) if said[0] == "blacklist"]
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        pytest.param(reported(0, 1), [], id="one short of the threshold"),
+        pytest.param(reported(0, 1, 2), [blacklist(2, "a b c")], id="the threshold is reached"),
+        pytest.param(reported(0, 1, 2, 3), [blacklist(2, "a b c")], id="said once while it is on the list"),
+        pytest.param(reported(*range(10)), [blacklist(2, "a b c")], id="however often the threshold is reached again"),
+        pytest.param(reported(0, 1, HOUR), [], id="exactly a window old: out"),
+        pytest.param(
+            reported(0, 1, HOUR - MICROSECOND),
+            [blacklist(HOUR - MICROSECOND, "a b c")],
+            id="a microsecond younger: in",
+        ),
+        pytest.param(
+            reported(0, 1, HOUR, HOUR + SECOND),
+            [blacklist(HOUR + SECOND, "b c d")],
+            id="what has left the window is not named",
+        ),
+        pytest.param(reported(0, 0, 0), [blacklist(0, "a b c")], id="equal times"),
+        pytest.param(
+            [timed_out(0, "c"), timed_out(1, "b"), timed_out(2, "a")], [blacklist(2, "a b c")], id="ids are sorted"
+        ),
+        pytest.param(
+            [*reported(0, 1), timed_out(2, "b"), timed_out(3, "a")],
+            [],
+            id="an execution counts once",
+        ),
+        pytest.param(
+            [*reported(0, 1), timed_out(2, "c", workflow_id="wf2")], [], id="executions of another workflow don't count"
+        ),
+        pytest.param(
+            [*reported(0, 1), timed_out(2, "c", tenant_id="t2")], [], id="nor those of another tenant's of that name"
+        ),
+        pytest.param(
+            [*reported(0, 1), timed_out(2, "c", automation_version_id="v2")],
+            [blacklist(2, "a b c")],
+            id="those of another version of the workflow do",
+        ),
+    ],
+)
+def test_a_workflow_that_keeps_getting_stuck_is_blacklisted(given: list[Line], then: list[Said]) -> None:
+    assert blacklists(given, THREE) == then
+
+
+def test_it_is_said_right_after_the_execution_that_did_it() -> None:
+    given = [started(0, "a"), started(0, "b"), started(0, "c"), started(0, "d"), tick(T)]
+    assert decide(*given, policies=THREE) == [
+        stuck(T, "a"),
+        stuck(T, "b"),
+        stuck(T, "c"),
+        blacklist(T, "a b c"),
+        stuck(T, "d"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        pytest.param(reported(0, 1, 2, 3), [], id="four"),
+        pytest.param(reported(0, 1, 2, 3, 4), [blacklist(4, "a b c d e")], id="five"),
+        pytest.param(reported(0, 1, 2, 3, HOUR), [], id="five, the first exactly an hour old"),
+    ],
+)
+def test_the_default_is_five_in_an_hour(given: list[Line], then: list[Said]) -> None:
+    assert blacklists(given, {}) == then
+
+
+@pytest.mark.parametrize(
+    ("policy", "then"),
+    [
+        pytest.param({"threshold": 1}, [blacklist(0, "a")], id="one is enough"),
+        pytest.param({"threshold": 4, "window": "31m"}, [blacklist(30, "a b c d")], id="window just long enough"),
+        pytest.param({"threshold": 4, "window": "30m"}, [], id="window a minute shorter"),
+        pytest.param({"threshold": 5, "window": "31m"}, [], id="threshold one higher"),
+    ],
+)
+def test_threshold_and_window_are_configured(policy: dict[str, Any], then: list[Said]) -> None:
+    assert blacklists(reported(0, 10, 20, 30), {"circuit_breaker": policy}) == then
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        pytest.param(
+            [started(0, "r"), *reported(T, T + 1), ended(T + 1, "r"), timed_out(T + 2, "d")],
+            [blacklist(T + 1, "a b r")],
+            id="one counts while it is stuck",
+        ),
+        pytest.param([started(0, "r"), ended(T, "r"), *reported(T, T + 1)], [], id="one that has recovered does not"),
+        pytest.param(
+            [started(0, "r"), beat(T, "r"), *reported(T, T + 1, T + 2)],
+            [blacklist(T + 2, "a b c")],
+            id="nor is it named",
+        ),
+        pytest.param(
+            # r, stuck at 70, has recovered; a, b and c come too late and are judged on arrival.
+            [started(HOUR + 10 - T, "r"), ended(HOUR + 10, "r"), tick(3 * HOUR), *reported(10, 11, 12)],
+            [],
+            id="it goes on setting the end of the window: exactly a window before it is out",
+        ),
+        pytest.param(
+            [
+                started(HOUR + 10 - T, "r"),
+                ended(HOUR + 10, "r"),
+                tick(3 * HOUR),
+                *reported(10 + MICROSECOND, 11, 12),
+            ],
+            [blacklist(12, "a b c")],
+            id="a microsecond later is in",
+        ),
+        pytest.param(
+            [started(0, "r"), timed_out(T + 1, "r"), *reported(T + 2, T + 3)],
+            [blacklist(T + 3, "a b r")],
+            id="one that the platform closes has not recovered",
+        ),
+    ],
+)
+def test_a_recovered_execution_is_taken_out_of_the_count(given: list[Line], then: list[Said]) -> None:
+    assert blacklists(given, THREE) == then
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        pytest.param(
+            [tick(3 * HOUR), *reported(HOUR - MICROSECOND, 1, 0)],
+            [blacklist(0, "a b c")],
+            id="a late one counts in the window that ends with the newest",
+        ),
+        pytest.param([tick(3 * HOUR), *reported(HOUR, 1, 0)], [], id="exactly a window before the newest is out"),
+        pytest.param(
+            [timed_out(2, "c"), timed_out(1, "b"), timed_out(1.5, "a")],
+            [blacklist(2, "a b c")],
+            id="disorder within the allowed lateness is judged in order",
+        ),
+    ],
+)
+def test_the_window_ends_with_the_newest_stuck_execution(given: list[Line], then: list[Said]) -> None:
+    assert blacklists(given, THREE) == then
+
+
+def three(at: float, names: str = "u v w") -> list[Line]:
+    """Three time-outs at one moment."""
+    return [timed_out(at, name) for name in names.split()]
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        pytest.param([*reported(0, 1), released(1.5), timed_out(2, "c")], [], id="a release clears the count"),
+        pytest.param(
+            [*reported(0, 1, 2), released(5), *three(5 + MICROSECOND)],
+            [blacklist(2, "a b c"), blacklist(5 + MICROSECOND, "u v w")],
+            id="a released workflow can be blacklisted again",
+        ),
+        pytest.param([*reported(0, 1, 2), *three(4)], [blacklist(2, "a b c")], id="one that is not released can't"),
+        pytest.param(
+            [released(5), *three(5)], [], id="stuck at the time of the release, and read after it: counts for nothing"
+        ),
+        pytest.param(
+            [*three(5, "u v"), released(5), timed_out(5, "w")],
+            [],
+            id="stuck at the time of the release, and read before it: cleared",
+        ),
+        pytest.param(
+            [*three(5), released(5), *three(6, "x y z")],
+            [blacklist(5, "u v w"), blacklist(6, "x y z")],
+            id="blacklisted at the time of the release: released",
+        ),
+        pytest.param(
+            [released(5), *three(5 + MICROSECOND)],
+            [blacklist(5 + MICROSECOND, "u v w")],
+            id="stuck a microsecond after the release: counts",
+        ),
+        pytest.param(
+            [released(5), tick(HOUR), *three(4)], [], id="stuck before the release, and reported long after it: nothing"
+        ),
+        pytest.param(
+            [*reported(4.5, 4.6), released(5), timed_out(4.7, "c")],
+            [blacklist(4.7, "a b c")],
+            id="a release takes its place in event time, not in that of arrival",
+        ),
+        pytest.param(
+            [*reported(0, 1), tick(9), released(4), timed_out(9, "c"), timed_out(9, "d")],
+            [],
+            id="a release that comes late clears on arrival",
+        ),
+        pytest.param(
+            [*reported(0, 1), released(1.5, workflow_id="wf2"), timed_out(2, "c")],
+            [blacklist(2, "a b c")],
+            id="the release of another workflow clears nothing here",
+        ),
+        pytest.param(
+            [*reported(0, 1), released(1.5, tenant_id="t2"), timed_out(2, "c")],
+            [blacklist(2, "a b c")],
+            id="nor that of another tenant's workflow of that name",
+        ),
+        pytest.param(
+            [started(0, "a"), started(0, "b"), released(T), timed_out(T, "c"), tick(DAY)],
+            [],
+            id="deadlines come before a release of their time, and are cleared by it",
+        ),
+        pytest.param(
+            [released(8), tick(HOUR), released(2), *three(5)],
+            [],
+            id="an older release does not take back a newer one",
+        ),
+    ],
+)
+def test_a_release_begins_afresh(given: list[Line], then: list[Said]) -> None:
+    assert blacklists(given, THREE) == then
+
+
+def test_everything_that_a_decision_says() -> None:
+    given = [started(0, "r"), *reported(T + 2, T + 1), ended(T + 5, "r"), timed_out(T + 6, "c")]
+    assert decide(*given, policies=THREE) == [
+        stuck(T, "r"),
+        stuck(T + 1, "b", "platform_timeout"),
+        stuck(T + 2, "a", "platform_timeout"),
+        blacklist(T + 2, "a b r"),
+        recovered(T + 5, "r"),
+        stuck(T + 6, "c", "platform_timeout"),
+    ]
+    assert decisions(given, policies=THREE)[3] == Decision(
+        # UUIDv5 of "breakwater:blacklist_workflow|t1|wf1|circuit_breaker|a"
+        decision_id="811555e1-3ef9-5231-93ba-f46378a30ba3",
+        kind=DecisionKind.BLACKLIST_WORKFLOW,
+        tenant_id="t1",
+        workflow_id="wf1",
+        automation_version_id="v1",
+        occurred_at=time(T + 2),
+        policy_id="circuit_breaker",
+        policy_version=1,
+        reason_code=ReasonCode.STUCK_THRESHOLD,
+        observed={"stuck_count": 3, "newest_stuck_at": time(T + 2)},
+        threshold={"threshold": 3, "window_seconds": 3600.0},
+        evidence=["r:started:0", "b:timed_out:31", "a:timed_out:32"],
+        detail={"stuck_count": 3, "execution_ids": ["a", "b", "r"], "reason": "auto:stuck:3"},
+    )
