@@ -140,14 +140,8 @@ class AutomationStatus(StrEnum):
     ARCHIVED = "Archived"
 
 
-class CredentialStatus(StrEnum):
-    """What is known of a credential (spec 30.4)."""
-
-    ACTIVE = "active"
-    INVALID = "invalid"
-    EXPIRED = "expired"
-    REVOKED = "revoked"
-    UNKNOWN = "unknown"
+#: What a credential event says of a credential that is of no use; other words (`active`, `unknown`, …) say nothing.
+FAILED_CREDENTIAL = frozenset({"invalid", "expired", "revoked"})
 
 
 class ControlEvent(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind"):
@@ -171,7 +165,7 @@ class CredentialEvent(ControlEvent, frozen=True, tag="credential_event"):
 
     event_id: EventId
     system_key: Annotated[str, Meta(min_length=1, max_length=64)]
-    status: CredentialStatus
+    status: Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class HoldEnded(ControlEvent, frozen=True, tag="hold_ended"):

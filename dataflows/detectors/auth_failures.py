@@ -13,10 +13,10 @@ from dataflows.decisions import MAX_EVIDENCE, Decision, DecisionKind, ReasonCode
 from dataflows.detectors.auth_errors import AuthErrorClassifier
 from dataflows.detectors.policies import AuthFailuresPolicy
 from dataflows.events import (
+    FAILED_CREDENTIAL,
     AutomationStatus,
     AutomationStatusChanged,
     CredentialEvent,
-    CredentialStatus,
     HoldEnded,
     RunEvent,
     RunStatus,
@@ -37,8 +37,6 @@ MAX_REMEMBERED = 4 * MAX_EVIDENCE
 
 #: How far behind the newest run a credential event may be and still find its window, microseconds.
 LOOK_BACK = 24 * 3600 * 1_000_000
-
-_FAILED_CREDENTIAL = frozenset({CredentialStatus.INVALID, CredentialStatus.EXPIRED, CredentialStatus.REVOKED})
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
@@ -147,7 +145,7 @@ class AuthFailures:
         arrival: int,
     ) -> Decision | None:
         """Decide at once when a credential is known to be of no use."""
-        if event.status not in _FAILED_CREDENTIAL or not state.armed:
+        if event.status not in FAILED_CREDENTIAL or not state.armed:
             return None
         failure = Failure(time, arrival, event.event_id)
         return self._decide(

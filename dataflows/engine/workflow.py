@@ -158,6 +158,9 @@ class Workflow:
         if status not in TERMINAL:
             before = self._ended_at(execution_id, watermark, arrival)
         self._judge(run, before, watermark, out)
+        if state.stuck.next_deadline <= watermark:
+            # A late `queued` can set a deadline that has passed already: it is due by this very event.
+            self._fire(watermark, out, arrival)
         self._set_ready()
         return state.stuck.next_deadline
 
@@ -288,9 +291,13 @@ class Workflow:
                 out,
             )
 
-    def _fire(self, watermark: int, out: list[Timed]) -> None:
+    def _fire(self, watermark: int, out: list[Timed], arrival: int | None = None) -> None:
+        """`arrival` is the late event that made it due, if it was not the watermark."""
         for due, ruling in self._detectors.stuck_executions.on_deadlines(self.state.stuck, self._key, watermark):
-            self._follow(ruling, Timed(due, False, ruling.execution_id, 0, ruling.decision), out)
+            late = arrival is not None
+            self._follow(
+                ruling, Timed(None if late else due, late, ruling.execution_id, arrival or 0, ruling.decision), out
+            )
 
     def _follow(self, ruling: Ruling, timed: Timed, out: list[Timed]) -> None:
         """Pass on what the stuck detector says, and let the breaker count it."""
