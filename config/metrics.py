@@ -39,3 +39,5 @@ DELIVERIES = Counter(
     "Notifications handed over, by channel and outcome.",
     ["channel", "outcome"],
 )
+KAFKA_LAG = Gauge("breakwater_kafka_lag", "Messages not yet read, by topic and partition.", ["topic", "partition"])
+KAFKA_LOST = Counter("breakwater_kafka_messages_lost_total", "Messages that retention dropped unread.", ["topic"])

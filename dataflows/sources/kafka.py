@@ -1,5 +1,6 @@
 """Run events from Kafka: partition p of the topics is one partition of the stream (spec 10; 80.1)."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -91,8 +92,9 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         self._idle = False
         self._ticked = NEVER
         self._next_tick = time.monotonic()
-        self._next_question = time.monotonic()
-        #: When the open question was asked, and the positions then.
+        #: The monotonic clock when the last question was asked.
+        self._asked = -math.inf
+        #: The receiving clock when the last question was asked, and the positions then.
         self._asked_at: tuple[int, dict[str, int]] = (0, {})
 
     def next_batch(self) -> list[Item]:
@@ -147,12 +149,12 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         if ends is not None:
             asked_at, positions_then = self._asked_at
             for source in self._logs.values():
-                source.heard()
+                source.answered(self._asked)
             if positions == positions_then and all(positions.get(topic, -1) >= end for topic, end in ends.items()):
                 self._watermark.follow(asked_at)
         now = time.monotonic()
-        if not self._end_of_log.asked and now >= self._next_question:
-            self._next_question = now + TICK.total_seconds()
+        if not self._end_of_log.asked and now >= self._asked + TICK.total_seconds():
+            self._asked = now
             self._asked_at = (self._clock(), positions)
             self._end_of_log.ask()
 

@@ -1,6 +1,8 @@
 """One partition of one Kafka topic, read without ever waiting, and without ever leaving anything out in silence."""
 
+import time
 from collections.abc import Mapping
+from datetime import timedelta
 
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -11,6 +13,9 @@ from dataflows.times import micros
 
 #: Positions are committed for this group, so that the usual lag tools see them; nothing here reads them.
 GROUP = "breakwater-monitor"
+
+#: How long connections take to break one after another.
+SETTLING = timedelta(seconds=1)
 
 #: Messages taken from librdkafka at once.
 BATCH = 5_000
@@ -49,7 +54,8 @@ class TopicLog:
         self._buffer: list[Message] = []
         self._next = 0
         self._lost_from: int | None = None
-        self._away = False
+        #: Since when the broker does not answer, by the monotonic clock.
+        self._away_since: float | None = None
         self._fatal: KafkaError | None = None
         self._committed = position
         self._log = log.bind(topic=topic, partition=partition)
@@ -99,7 +105,7 @@ class TopicLog:
         self._next = 0
         if not messages:
             return
-        self.heard()
+        self._back()
         if any(message.error() is not None for message in messages) or self._lost_from is not None:
             self._buffer = [message for message in messages if self._is_usable(message)]
         else:
@@ -123,11 +129,13 @@ class TopicLog:
             self.position = buffer[end].offset()
         return buffer[start:end]
 
-    def heard(self) -> None:
-        """The broker has answered."""
-        if self._away:
-            self._away = False
-            self._log.info("kafka_back")
+    def answered(self, asked: float) -> None:
+        """The broker has answered something that was asked at this time of the monotonic clock.
+
+        What was asked about when the connection broke may have been answered on another one.
+        """
+        if self._away_since is not None and asked > self._away_since + SETTLING.total_seconds():
+            self._back()
 
     def commit(self) -> None:
         """Tell Kafka the position. For lag tools alone, so it is not waited for and a failure is only logged."""
@@ -180,11 +188,16 @@ class TopicLog:
         self._log.error("kafka_offset_gone", expected=self._lost_from, resumed_at=offset, messages_lost=lost)
         self._lost_from = None
 
+    def _back(self) -> None:
+        if self._away_since is not None:
+            self._away_since = None
+            self._log.info("kafka_back")
+
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self._fatal = error
-        elif not self._away:
-            self._away = True
+        elif self._away_since is None:
+            self._away_since = time.monotonic()
             self._log.warning("kafka_away", error=error.name())
 
     def _on_commit(self, error: KafkaError | None, _offsets: object) -> None:

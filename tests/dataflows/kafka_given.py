@@ -1,0 +1,149 @@
+"""Words for tests of the Kafka source: a broker with the topics, lines written to it, a monitor driven by hand."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+from confluent_kafka import Producer
+
+from cli.embedded.kafka import MockKafka
+from config.settings import Kafka
+from dataflows.dead_letters import DeadLetter
+from dataflows.decisions import Decision
+from dataflows.detectors.policies import Policies
+from dataflows.engine.key_groups import DetectorFactory, KeyGroup
+from dataflows.engine.memory import Room
+from dataflows.registry import TrustingRegistry
+from dataflows.sources.kafka import KafkaPartition, KafkaSource
+from dataflows.sources.stop import StopRequest
+from dataflows.times import micros, to_micros
+from tests.given import CLASSIFIER, LATENESS, Line
+
+PARTITIONS = 3
+SKEW = timedelta(minutes=5)
+PATIENCE = 30.0
+
+
+def wait_for(what: str, is_so: Callable[[], object], do: Callable[[], object] = lambda: None) -> None:
+    """Go on with `do` until it is so, or fail."""
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        do()
+        time.sleep(0.005)
+
+
+def go_on(seconds: float, do: Callable[[], object]) -> None:
+    """Do it for a while: for what must not happen meanwhile."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        do()
+        time.sleep(0.005)
+
+
+class Broker:
+    """A broker with `run_events` and `monitor_control`, and a producer at it."""
+
+    def __init__(self, mock: MockKafka) -> None:
+        self.mock = mock
+        self.settings = Kafka(bootstrap_servers=mock.bootstrap_servers)
+        self._producer = Producer({"bootstrap.servers": mock.bootstrap_servers, "log_level": 2})
+
+    def write(self, lines: Sequence[Line | bytes], *, partition: int | None = None, written: int = 0) -> None:
+        """Write lines in their order; to `monitor_control` those with a kind.
+
+        Without `partition` a workflow's lines go to the one of its id; `written` is the time of writing in
+        milliseconds, now without it.
+        """
+        for line in lines:
+            raw = line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode()
+            is_control = not isinstance(line, bytes) and "kind" in line
+            place = partition_of(line) if partition is None else partition
+            topic = self.settings.control_topic if is_control else self.settings.events_topic
+            self._producer.produce(topic, raw, partition=place, timestamp=written)
+            self._producer.poll(0)
+        assert self._producer.flush(PATIENCE) == 0
+
+
+def partition_of(line: Line | bytes) -> int:
+    """Where a workflow's lines go."""
+    return 0 if isinstance(line, bytes) else crc32(line["workflow_id"].encode()) % PARTITIONS
+
+
+@contextmanager
+def a_broker(partitions: int = PARTITIONS, *, control: bool = True) -> Iterator[Broker]:
+    """A broker of one's own."""
+    with MockKafka() as mock:
+        mock.create_topic("run_events", partitions)
+        mock.create_topic("run_events.dead_letter", 1)
+        if control:
+            mock.create_topic("monitor_control", partitions)
+        yield Broker(mock)
+
+
+class Clock:
+    """The receiving clock, in the test's hand."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return to_micros(self.now)
+
+
+class Monitor:
+    """One partition of the source with the key groups behind it, driven by hand."""
+
+    def __init__(self, broker: Broker, clock: Clock, *, partition: int = 0, snapshot: bytes | None = None) -> None:
+        self.decisions: list[Decision] = []
+        self.dead_letters: list[DeadLetter] = []
+        #: (arrival, event) in the order in which they were handed on.
+        self.events: list[tuple[int, Any]] = []
+        self.watermarks: list[int] = []
+        self._factory = DetectorFactory(Policies(), CLASSIFIER, micros(LATENESS))
+        self._groups: dict[str, KeyGroup] = {}
+        source = KafkaSource(
+            broker.settings,
+            TrustingRegistry,
+            allowed_lateness=micros(LATENESS),
+            max_future_skew=micros(SKEW),
+            stop=StopRequest(),
+            clock=clock,
+        )
+        self.source: KafkaPartition = source.build_part("events", str(partition), snapshot)
+
+    def __enter__(self) -> "Monitor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.source.close()
+
+    @property
+    def watermark(self) -> int:
+        """The latest that the groups heard."""
+        return self.watermarks[-1] if self.watermarks else -(2**63)
+
+    def step(self) -> None:
+        """One batch."""
+        for item in self.source.next_batch():
+            if isinstance(item, DeadLetter):
+                self.dead_letters.append(item)
+                continue
+            key, (partition, watermark, events) = item
+            if key not in self._groups:
+                self._groups[key] = KeyGroup(self._factory.of, Room())
+            self.events += [(stamped[0], stamped[3]) for stamped in events]
+            self.decisions += [timed.decision for timed in self._groups[key].process(partition, events, watermark)]
+            self.watermarks.append(watermark)
+
+    def wait_for(self, what: str, is_so: Callable[[], object]) -> None:
+        """Step until it is so, or fail."""
+        wait_for(what, is_so, self.step)
+
+    def wait_for_events(self, count: int) -> None:
+        """Step until so many events have come."""
+        self.wait_for(f"{count} events", lambda: len(self.events) >= count)
