@@ -1,0 +1,183 @@
+"""`breakwater run` decides what `breakwater detect` decides, however it is run and whatever kills it."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmarks.events import write_events
+from tests.reference.streams import generate
+
+BREAKWATER = (sys.executable, "-m", "cli")
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """100,000 events, 59 MB: enough for several snapshots and a kill in between."""
+    path = tmp_path_factory.mktemp("events") / "events.ndjson"
+    write_events(path, events=100_000, workflows=2_000, rate=20.0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(events: Path) -> dict[str, object]:
+    """What `detect` decides, by id."""
+    out = events.with_name("decisions.ndjson")
+    subprocess.run([*BREAKWATER, "detect", str(events), "--output", str(out)], check=True)
+    decisions = _decisions(out)
+    kinds = {one["kind"] for one in decisions.values()}
+    assert kinds == {"block_for_credentials", "execution_stuck", "blacklist_workflow"}
+    return decisions
+
+
+def _decisions(path: Path) -> dict[str, dict[str, object]]:
+    """By id; a repeat must say the same."""
+    decisions: dict[str, dict[str, object]] = {}
+    for line in path.read_text().splitlines():
+        decision = json.loads(line)
+        assert decisions.setdefault(decision["decision_id"], decision) == decision
+    return decisions
+
+
+def _command(events: Path, out: Path, *options: str) -> list[str]:
+    recovery = out.with_suffix(".recovery")
+    return [
+        *BREAKWATER,
+        "run",
+        "--source",
+        f"file:{events}",
+        "--sink",
+        f"file:{out}",
+        "--recovery",
+        str(recovery),
+        *options,
+    ]
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["in one process", "in two processes"])
+def test_run_decides_what_detect_decides(
+    options: Sequence[str], events: Path, expected: dict[str, object], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ndjson"
+    subprocess.run(_command(events, out, *options), check=True)
+    assert _decisions(out) == expected
+    assert len(out.read_text().splitlines()) == len(expected)
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["in one process", "in two processes"])
+def test_kill_at_any_moment_and_start_again(
+    options: Sequence[str], events: Path, expected: dict[str, object], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ndjson"
+    command = _command(events, out, "--snapshot-interval", "100ms", *options)
+    rng = random.Random(len(options))
+    kills = 0
+    for _ in range(8):
+        process = subprocess.Popen(command, start_new_session=True)
+        try:
+            process.wait(timeout=rng.uniform(0.4, 1.6))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+    subprocess.run(command, check=True)
+    assert kills > 0
+    assert _decisions(out) == expected
+
+
+def test_one_dead_process_of_a_cluster_is_started_again(
+    events: Path, expected: dict[str, object], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ndjson"
+    process = subprocess.Popen(_command(events, out, "--snapshot-interval", "100ms", "--processes", "2"))
+    child = _wait_for_child(process.pid)
+    os.kill(child, signal.SIGKILL)
+    assert process.wait(timeout=120) == 0
+    assert _decisions(out) == expected
+
+
+def test_a_polite_stop_repeats_nothing(events: Path, expected: dict[str, object], tmp_path: Path) -> None:
+    out = tmp_path / "out.ndjson"
+    process = subprocess.Popen(_command(events, out, "--snapshot-interval", "100ms"))
+    _wait_until(lambda: out.exists() or process.poll() is not None)
+    time.sleep(0.3)
+    process.terminate()
+    assert process.wait(timeout=30) == 0
+    subprocess.run(_command(events, out), check=True)
+    assert len(out.read_text().splitlines()) == len(expected)
+    assert _decisions(out) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nasty_streams_run_as_they_are_detected(seed: int, tmp_path: Path) -> None:
+    stream = generate(seed, "controls")
+    events = tmp_path / "events.ndjson"
+    events.write_bytes(b"".join(stream.lines))
+    shared = _options(tmp_path, stream.policies, stream.registry)
+    detected, out = tmp_path / "detected.ndjson", tmp_path / "out.ndjson"
+    dead, also_dead = tmp_path / "dead.ndjson", tmp_path / "also-dead.ndjson"
+    subprocess.run(
+        [*BREAKWATER, "detect", str(events), "--output", str(detected), "--dead-letters", str(dead), *shared],
+        check=True,
+    )
+    subprocess.run(_command(events, out, "--dead-letters", str(also_dead), *shared), check=True)
+    assert _decisions(out) == _decisions(detected)
+    assert _without_time(also_dead) == _without_time(dead)
+
+
+def test_partition_files_keep_watermarks_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "partitions"
+    folder.mkdir()
+    write_events(folder / "0.ndjson", events=4_000, workflows=50, rate=2.0, seed=1)
+    write_events(folder / "1.ndjson", events=4_000, workflows=50, rate=0.5, seed=2)
+    expected: dict[str, object] = {}
+    for name in ("0.ndjson", "1.ndjson"):
+        # The same names in both files: of two tenants' worth of state only one may be judged by each watermark.
+        text = (folder / name).read_bytes().replace(b'"workflow_id":"wf-', f'"workflow_id":"{name[0]}-'.encode())
+        (folder / name).write_bytes(text)
+        out = tmp_path / name
+        subprocess.run([*BREAKWATER, "detect", str(folder / name), "--output", str(out)], check=True)
+        expected |= _decisions(out)
+    out = tmp_path / "out.ndjson"
+    subprocess.run(_command(folder, out), check=True)
+    assert expected
+    assert _decisions(out) == expected
+
+
+def _options(folder: Path, policies: object, registry: object) -> list[str]:
+    options = []
+    for name, document in (("policies", policies), ("registry", registry)):
+        if document is not None:
+            path = folder / f"{name}.json"
+            path.write_text(json.dumps(document))
+            options += [f"--{name}", str(path)]
+    return options
+
+
+def _without_time(path: Path) -> list[dict[str, object]]:
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row.pop("time")
+        row["file"] = Path(row["file"]).name
+    return sorted(rows, key=lambda row: row["byte_offset"])
+
+
+def _wait_for_child(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    _wait_until(lambda: len(children.read_text().split()) == 2)
+    time.sleep(1.5)
+    return int(children.read_text().split()[0])
+
+
+def _wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
