@@ -59,9 +59,7 @@ class MockKafka:
     def delete_records(self, topic: str, partition: int, before: int) -> None:
         """Drop the messages of a partition before an offset, as retention does."""
         self._check(
-            self._library.rd_kafka_mock_partition_delete_records(
-                self._cluster, topic.encode(), partition, before
-            )
+            self._library.rd_kafka_mock_partition_delete_records(self._cluster, topic.encode(), partition, before)
         )
 
     def take_down(self) -> None:

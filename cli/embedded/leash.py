@@ -10,10 +10,12 @@ sends it. Imports nothing but the standard library's core, so that it costs mill
 
 import ctypes
 import os
+import select
 import sys
-import time
 
 _PR_SET_PDEATHSIG = 1
+#: How long the watcher may outlive what it watches.
+_LOOK_AGAIN_SECONDS = 1.0
 
 
 def become_user(user: int) -> None:
@@ -39,15 +41,11 @@ def bind_to_pipe(signal: int) -> None:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         return
-    os.setsid()
-    os.set_blocking(0, False)
     while os.getppid() == watched:
-        try:
-            if os.read(0, 1) == b"":
-                os.kill(watched, signal)
-                break
-        except BlockingIOError:
-            time.sleep(0.1)
+        readable, _, _ = select.select([0], [], [], _LOOK_AGAIN_SECONDS)
+        if readable:
+            os.kill(watched, signal)
+            break
     os._exit(0)
 
 
@@ -60,7 +58,7 @@ def main() -> None:
         bind_to_pipe(int(signal[1:]))
     else:
         bind_to_parent(int(signal), int(owner))
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606  (no shell is what is wanted)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 from cli.embedded.places import give, is_reachable, service_user, temporary_folder
-from cli.embedded.process import Child, ChildError, free_port
+from cli.embedded.process import Child, ChildError, command_line, free_port, is_listening
 
 _USER = "breakwater"
 _START_TRIES = 3
@@ -90,7 +90,9 @@ class EmbeddedPostgres:
 
     def create_database(self, name: str, template: str | None = None) -> None:
         """Make a database, empty or as a copy of one that nobody is connected to (about 40 ms)."""
-        copied = sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template)) if template else sql.SQL("")
+        copied = (
+            sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template)) if template else sql.SQL("")
+        )
         self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + copied)
 
     def drop_database(self, name: str) -> None:
@@ -156,7 +158,7 @@ class EmbeddedPostgres:
             shutil.rmtree(unfinished)
         options = ["--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--no-sync"]
         access = [f"--username={_USER}", f"--pwfile={secret}", "--auth=scram-sha-256"]
-        made = subprocess.run(
+        made = subprocess.run(  # noqa: S603  (no shell, no words from outside)
             [binaries / "initdb", f"--pgdata={unfinished}", *options, *access],
             user=self._user,
             group=self._user,
@@ -195,18 +197,11 @@ class EmbeddedPostgres:
                 child.wait_until(lambda: _is_ready(cluster, child.pid))  # noqa: B023  (called in this round only)
             except ChildError:
                 child.stop()
-                if attempt == _START_TRIES or is_port_free(self.port):
+                if attempt == _START_TRIES or not is_listening(self.port):
                     raise
             else:
                 cleanup.callback(child.stop, timedelta(seconds=30))
                 return
-
-
-def is_port_free(port: int) -> bool:
-    """True when nobody listens on the port."""
-    from cli.embedded.process import is_listening
-
-    return not is_listening(port)
 
 
 def _environment() -> dict[str, str]:
@@ -244,5 +239,5 @@ def _end_predecessor(cluster: Path, patience: timedelta = timedelta(seconds=20))
 
 def _is_server(process: int, cluster: Path) -> bool:
     """True when that process is a PostgreSQL server on this data."""
-    listed = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(process)], capture_output=True, text=True)
-    return "postgres" in listed.stdout and str(cluster) in listed.stdout
+    command = command_line(process)
+    return "postgres" in command and str(cluster) in command

@@ -44,9 +44,10 @@ class Child:
         self._log = log
         self._stop_signal = stop_signal
         wanted = str(stop_signal.value) if by_kernel else f"@{stop_signal.value}"
-        leash = [sys.executable, "-I", "-S", _LEASH, str(os.getpid()), "-" if user is None else str(user), wanted]
+        owner, become = str(os.getpid()), "-" if user is None else str(user)
+        leash: list[str | Path] = [sys.executable, "-I", "-S", _LEASH, owner, become, wanted]
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  (no shell, no words from outside)
                 [*leash, *command],
                 stdin=subprocess.DEVNULL if by_kernel else subprocess.PIPE,
                 stdout=output,
@@ -120,3 +121,14 @@ def is_listening(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def command_line(process: int) -> str:
+    """How a process was started; empty when there is none."""
+    if Path("/proc/self").exists():
+        try:
+            return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+    words = ["/bin/ps", "-ww", "-o", "command=", "-p", str(process)]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout  # noqa: S603  (a number)

@@ -56,7 +56,8 @@ class EmbeddedRedis:
             # A file, because a command line can be read by everybody on the machine.
             settings = folder / "redis.conf"
             settings.write_text(
-                f'bind 127.0.0.1\nport {self.port}\nrequirepass {self._password}\nsave ""\nappendonly no\ndir {folder}\n'
+                f"bind 127.0.0.1\nport {self.port}\nrequirepass {self._password}\n"
+                f'save ""\nappendonly no\ndir {folder}\n'
             )
             child = Child([binary, settings], log=folder / "server.log")
             try:

@@ -27,7 +27,7 @@ class SmtpSink:
     def __init__(
         self, folder: Path | None = None, on_mail: Callable[[ReceivedMail], None] = lambda _mail: None
     ) -> None:
-        """`folder`: where each mail is written too, as `0001.eml` and so on. `on_mail` is called in the server's thread."""
+        """`folder`: where mails are written too, as `0001.eml` and so on. `on_mail` runs in the server's thread."""
         self.host = "127.0.0.1"
         self.port = 0
         self.mails: list[ReceivedMail] = []
