@@ -114,10 +114,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Status.LIVE, Status.PAUSED, Operation.PAUSE),
     Transition(Status.PAUSED, Status.LIVE, Operation.RESUME, (Prerequisite.NO_OTHER_VERSION_LIVE,)),
     # broken, and mended
-    *(
-        Transition(status, Status.BLOCKED, Operation.BLOCK, (Prerequisite.REASON_GIVEN,))
-        for status in _BLOCKABLE
-    ),
+    *(Transition(status, Status.BLOCKED, Operation.BLOCK, (Prerequisite.REASON_GIVEN,)) for status in _BLOCKABLE),
     *(Transition(status, Status.BLOCKED, Operation.BLOCK_FOR_CREDENTIALS) for status in _BLOCKABLE),
     Transition(Status.BLOCKED, None, Operation.UNBLOCK, (Prerequisite.REMEDIATION_COMPLETE,)),
     Transition(Status.BLOCKED, None, Operation.UNBLOCK_FOR_CREDENTIALS, (Prerequisite.CREDENTIALS_VERIFIED,)),

@@ -66,15 +66,25 @@ stuck_executions = sa.Table(
     sa.Column("workflow_id", Id, nullable=False),
     sa.Column("execution_id", Id, nullable=False),
     sa.Column("automation_version_id", Id),
-    sa.Column("stuck_at", Time, nullable=False),
+    sa.Column("stuck_at", Time, comment="null: so far only its recovery is known"),
     sa.Column("recovered_at", Time),
-    sa.Column("reason_code", sa.Text, nullable=False),
-    sa.Column("decision_id", Uuid, nullable=False),
+    sa.Column("reason_code", sa.Text),
+    sa.Column("stuck_decision_id", Uuid),
+    sa.Column("recovered_decision_id", Uuid),
     now("recorded_at"),
     # Execution ids are unique within a workflow only (spec 10), so the workflow is part of the key.
     sa.PrimaryKeyConstraint("tenant_id", "workflow_id", "execution_id"),
     of_a_tenant("a_stuck_execution_is_of_a_tenant"),
-    sa.ForeignKeyConstraint(["decision_id"], ["decisions.decision_id"], name="a_stuck_execution_was_decided"),
+    sa.ForeignKeyConstraint(["stuck_decision_id"], ["decisions.decision_id"], name="a_stuck_execution_was_decided"),
+    sa.ForeignKeyConstraint(
+        ["recovered_decision_id"], ["decisions.decision_id"], name="a_recovered_execution_was_decided"
+    ),
+    sa.CheckConstraint(
+        "(stuck_at IS NULL) = (stuck_decision_id IS NULL)"
+        " AND (recovered_at IS NULL) = (recovered_decision_id IS NULL)"
+        " AND (stuck_at IS NOT NULL OR recovered_at IS NOT NULL)",
+        name="a_stuck_execution_is_stuck_or_recovered",
+    ),
     sa.Index("stuck_executions_by_time", "tenant_id", "workflow_id", "stuck_at"),
 )
 

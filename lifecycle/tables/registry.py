@@ -129,9 +129,7 @@ automation_versions = sa.Table(
         " AND blocked_at IS NULL AND block_episode_id IS NULL END",
         name="blocked_has_reason_and_origin_and_nothing_else_has",
     ),
-    sa.CheckConstraint(
-        f"(status = '{Status.ARCHIVED.value}') = (archived_at IS NOT NULL)", name="archived_has_time"
-    ),
+    sa.CheckConstraint(f"(status = '{Status.ARCHIVED.value}') = (archived_at IS NOT NULL)", name="archived_has_time"),
     sa.Index(
         "one_live_version_per_automation",
         "tenant_id",
@@ -171,6 +169,7 @@ block_reasons = sa.Table(
     sa.Column("automation_version_id", Id, nullable=False),
     sa.Column("episode_id", Uuid, nullable=False),
     word("kind"),
+    sa.Column("reason", sa.String(500), nullable=False),
     sa.Column("failed_systems", ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")),
     sa.Column("policy_id", sa.Text),
     sa.Column("decision_id", Uuid),
@@ -216,8 +215,7 @@ workflow_bindings = sa.Table(
     sa.UniqueConstraint("tenant_id", "automation_version_id", name="one_binding_per_version"),
     one_of("status", BindingStatus, "binding_status_is_known"),
     sa.CheckConstraint(
-        f"status IN ('{BindingStatus.PENDING.value}', '{BindingStatus.ERROR.value}')"
-        " OR wrk_workflow_id IS NOT NULL",
+        f"status IN ('{BindingStatus.PENDING.value}', '{BindingStatus.ERROR.value}') OR wrk_workflow_id IS NOT NULL",
         name="a_usable_binding_has_a_workflow",
     ),
     sa.Index("bindings_by_workflow", "tenant_id", "wrk_workflow_id"),

@@ -101,14 +101,9 @@ def upgrade() -> None:
         sa.Column("blocked_from_status", sa.Text(), nullable=True),
         sa.Column("block_episode_id", sa.Uuid(as_uuid=False), nullable=True),
         sa.Column(
-            "status_metadata",
-            postgresql.JSONB(astext_type=sa.Text()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
+            "status_metadata", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False
         ),
-        sa.Column(
-            "status_changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
-        ),
+        sa.Column("status_changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("status_changed_by_user_id", sa.String(length=128), nullable=True),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -142,9 +137,7 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("status = 'Live'"),
     )
-    op.create_index(
-        "versions_by_tenant_and_status", "automation_versions", ["tenant_id", "status"], unique=False
-    )
+    op.create_index("versions_by_tenant_and_status", "automation_versions", ["tenant_id", "status"], unique=False)
     op.create_table(
         "automation_versions_status_history",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -187,9 +180,8 @@ def upgrade() -> None:
         sa.Column("automation_version_id", sa.String(length=128), nullable=False),
         sa.Column("episode_id", sa.Uuid(as_uuid=False), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column(
-            "failed_systems", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False
-        ),
+        sa.Column("reason", sa.String(length=500), nullable=False),
+        sa.Column("failed_systems", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("policy_id", sa.Text(), nullable=True),
         sa.Column("decision_id", sa.Uuid(as_uuid=False), nullable=True),
         sa.Column("opened_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -228,20 +220,15 @@ def upgrade() -> None:
         sa.Column("wrk_workflow_id", sa.String(length=128), nullable=True, comment="null while pending"),
         sa.Column("status", sa.Text(), server_default=sa.text("'pending'"), nullable=False),
         sa.Column(
-            "external_ref",
-            sa.Text(),
-            nullable=True,
-            comment="how other systems name it, as job namespace and name",
+            "external_ref", sa.Text(), nullable=True, comment="how other systems name it, as job namespace and name"
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint(
-            "status IN ('pending', 'error') OR wrk_workflow_id IS NOT NULL",
-            name="a_usable_binding_has_a_workflow",
+            "status IN ('pending', 'error') OR wrk_workflow_id IS NOT NULL", name="a_usable_binding_has_a_workflow"
         ),
         sa.CheckConstraint(
-            "status IN ('pending', 'provisioned', 'active', 'inactive', 'error')",
-            name="binding_status_is_known",
+            "status IN ('pending', 'provisioned', 'active', 'inactive', 'error')", name="binding_status_is_known"
         ),
         sa.ForeignKeyConstraint(
             ["tenant_id", "automation_version_id"],
@@ -257,9 +244,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("tenant_id", "automation_version_id", name="one_binding_per_version"),
     )
     op.create_index("bindings_by_external_ref", "workflow_bindings", ["external_ref"], unique=False)
-    op.create_index(
-        "bindings_by_workflow", "workflow_bindings", ["tenant_id", "wrk_workflow_id"], unique=False
-    )
+    op.create_index("bindings_by_workflow", "workflow_bindings", ["tenant_id", "wrk_workflow_id"], unique=False)
     op.create_table(
         "projects",
         sa.Column("id", sa.String(length=128), nullable=False),

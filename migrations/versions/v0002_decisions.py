@@ -36,10 +36,7 @@ def upgrade() -> None:
     )
     op.create_index("decisions_by_time", "decisions", ["occurred_at", "decision_id"], unique=False)
     op.create_index(
-        "decisions_by_workflow_and_time",
-        "decisions",
-        ["tenant_id", "workflow_id", "occurred_at"],
-        unique=False,
+        "decisions_by_workflow_and_time", "decisions", ["tenant_id", "workflow_id", "occurred_at"], unique=False
     )
     op.create_table(
         "decision_evidence",
@@ -60,18 +57,24 @@ def upgrade() -> None:
         sa.Column("workflow_id", sa.String(length=128), nullable=False),
         sa.Column("execution_id", sa.String(length=128), nullable=False),
         sa.Column("automation_version_id", sa.String(length=128), nullable=True),
-        sa.Column("stuck_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "stuck_at", sa.DateTime(timezone=True), nullable=True, comment="null: so far only its recovery is known"
+        ),
         sa.Column("recovered_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("reason_code", sa.Text(), nullable=False),
-        sa.Column("decision_id", sa.Uuid(as_uuid=False), nullable=False),
+        sa.Column("reason_code", sa.Text(), nullable=True),
+        sa.Column("stuck_decision_id", sa.Uuid(as_uuid=False), nullable=True),
+        sa.Column("recovered_decision_id", sa.Uuid(as_uuid=False), nullable=True),
         sa.Column("recorded_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "(stuck_at IS NULL) = (stuck_decision_id IS NULL) AND (recovered_at IS NULL) = (recovered_decision_id IS NULL) AND (stuck_at IS NOT NULL OR recovered_at IS NOT NULL)",
+            name="a_stuck_execution_is_stuck_or_recovered",
+        ),
         sa.ForeignKeyConstraint(
-            ["decision_id"], ["decisions.decision_id"], name="a_stuck_execution_was_decided"
+            ["recovered_decision_id"], ["decisions.decision_id"], name="a_recovered_execution_was_decided"
         ),
+        sa.ForeignKeyConstraint(["stuck_decision_id"], ["decisions.decision_id"], name="a_stuck_execution_was_decided"),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="a_stuck_execution_is_of_a_tenant"),
-        sa.PrimaryKeyConstraint(
-            "tenant_id", "workflow_id", "execution_id", name=op.f("stuck_executions_pkey")
-        ),
+        sa.PrimaryKeyConstraint("tenant_id", "workflow_id", "execution_id", name=op.f("stuck_executions_pkey")),
     )
     op.create_index(
         "stuck_executions_by_time", "stuck_executions", ["tenant_id", "workflow_id", "stuck_at"], unique=False
@@ -87,26 +90,19 @@ def upgrade() -> None:
         sa.Column("stuck_count", sa.Integer(), nullable=True),
         sa.Column("threshold", sa.Integer(), nullable=True),
         sa.Column("window_seconds", sa.Integer(), nullable=True),
-        sa.Column(
-            "execution_ids", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False
-        ),
+        sa.Column("execution_ids", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("decision_id", sa.Uuid(as_uuid=False), nullable=True),
-        sa.Column(
-            "blacklisted_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
-        ),
+        sa.Column("blacklisted_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("blacklisted_by", sa.Text(), nullable=False),
         sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("removed_by", sa.Text(), nullable=True),
         sa.Column("removal_note", sa.String(length=500), nullable=True),
         sa.CheckConstraint("source IN ('auto', 'manual', 'policy')", name="blacklist_source_is_known"),
         sa.CheckConstraint(
-            "(removed_at IS NULL) = (removed_by IS NULL)",
-            name="a_removal_from_the_blacklist_has_time_and_author",
+            "(removed_at IS NULL) = (removed_by IS NULL)", name="a_removal_from_the_blacklist_has_time_and_author"
         ),
         sa.CheckConstraint("cardinality(execution_ids) <= 20", name="blacklist_names_at_most_20_executions"),
-        sa.ForeignKeyConstraint(
-            ["decision_id"], ["decisions.decision_id"], name="a_blacklisting_may_be_decided"
-        ),
+        sa.ForeignKeyConstraint(["decision_id"], ["decisions.decision_id"], name="a_blacklisting_may_be_decided"),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="a_blacklisted_workflow_is_of_a_tenant"),
         sa.PrimaryKeyConstraint("id", name=op.f("workflow_blacklist_pkey")),
     )

@@ -38,23 +38,17 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("(status = 'complete') = (completed_at IS NOT NULL)", name="a_complete_task_has_time"),
         sa.CheckConstraint(
-            "(status = 'complete') = (completed_at IS NOT NULL)", name="a_complete_task_has_time"
-        ),
-        sa.CheckConstraint(
-            "context_type IN ('automation_version', 'project', 'workflow', 'internal')",
-            name="task_context_is_known",
+            "context_type IN ('automation_version', 'project', 'workflow', 'internal')", name="task_context_is_known"
         ),
         sa.CheckConstraint(
             "kind IN ('credentials_issue', 'remediation', 'build_checklist', 'qa_fix', 'blacklist_review', 'credit_case', 'evidence_hygiene', 'qa_checklist', 'approval', 'general_todo')",
             name="task_kind_is_known",
         ),
+        sa.CheckConstraint("priority IN ('low', 'medium', 'high', 'critical')", name="task_priority_is_known"),
         sa.CheckConstraint(
-            "priority IN ('low', 'medium', 'high', 'critical')", name="task_priority_is_known"
-        ),
-        sa.CheckConstraint(
-            "status <> 'in_progress' OR assignee_user_id IS NOT NULL",
-            name="a_task_in_progress_has_an_assignee",
+            "status <> 'in_progress' OR assignee_user_id IS NOT NULL", name="a_task_in_progress_has_an_assignee"
         ),
         sa.CheckConstraint(
             "status IN ('pending', 'in_progress', 'complete', 'cancelled')", name="task_status_is_known"
@@ -91,9 +85,7 @@ def upgrade() -> None:
     )
     op.create_index("tasks_by_project", "tasks", ["tenant_id", "project_id", "status"], unique=False)
     op.create_index("tasks_by_status_and_time", "tasks", ["status", "created_at", "id"], unique=False)
-    op.create_index(
-        "tasks_by_version", "tasks", ["tenant_id", "automation_version_id", "status"], unique=False
-    )
+    op.create_index("tasks_by_version", "tasks", ["tenant_id", "automation_version_id", "status"], unique=False)
     op.create_table(
         "audit_logs",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -107,12 +99,7 @@ def upgrade() -> None:
         sa.Column("resource_id", sa.Text(), nullable=False),
         sa.Column("episode_id", sa.Uuid(as_uuid=False), nullable=True),
         sa.Column("decision_id", sa.Uuid(as_uuid=False), nullable=True),
-        sa.Column(
-            "metadata",
-            postgresql.JSONB(astext_type=sa.Text()),
-            server_default=sa.text("'{}'"),
-            nullable=False,
-        ),
+        sa.Column("metadata", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint(
             "action_type IN ('update_status', 'block_automation', 'unblock_automation', 'blacklist_workflow', 'release_workflow', 'create_task', 'update_task')",
@@ -132,32 +119,23 @@ def upgrade() -> None:
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("audience", sa.Text(), nullable=False),
         sa.Column("severity", sa.Text(), server_default=sa.text("'info'"), nullable=False),
-        sa.Column(
-            "recipient", sa.Text(), nullable=False, comment="an address, a user id, or the name of a group"
-        ),
+        sa.Column("recipient", sa.Text(), nullable=False, comment="an address, a user id, or the name of a group"),
         sa.Column("dedup_key", sa.Text(), nullable=False, comment="episode:template:channel:recipient"),
         sa.Column("episode_id", sa.Uuid(as_uuid=False), nullable=True),
         sa.Column("decision_id", sa.Uuid(as_uuid=False), nullable=True),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column(
-            "context",
-            postgresql.JSONB(astext_type=sa.Text()),
-            nullable=False,
-            comment="what the HTML part is made of",
+            "context", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="what the HTML part is made of"
         ),
         sa.Column("link", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), server_default=sa.text("'pending'"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("read_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint(
-            "audience IN ('client', 'ops', 'platform_admin')", name="notification_audience_is_known"
-        ),
+        sa.CheckConstraint("audience IN ('client', 'ops', 'platform_admin')", name="notification_audience_is_known"),
         sa.CheckConstraint("channel IN ('email', 'in_app')", name="notification_channel_is_known"),
-        sa.CheckConstraint(
-            "severity IN ('info', 'warning', 'critical')", name="notification_severity_is_known"
-        ),
+        sa.CheckConstraint("severity IN ('info', 'warning', 'critical')", name="notification_severity_is_known"),
         sa.CheckConstraint(
             "status IN ('pending', 'delivered', 'failed', 'cancelled')", name="notification_status_is_known"
         ),
@@ -169,9 +147,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("notifications_pkey")),
         sa.UniqueConstraint("dedup_key", name="one_notification_per_episode_template_and_recipient"),
     )
-    op.create_index(
-        "notifications_by_recipient", "notifications", ["channel", "recipient", "created_at"], unique=False
-    )
+    op.create_index("notifications_by_recipient", "notifications", ["channel", "recipient", "created_at"], unique=False)
     op.create_index("notifications_by_status", "notifications", ["status", "created_at"], unique=False)
     op.create_table(
         "deliveries",
@@ -182,16 +158,11 @@ def upgrade() -> None:
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("error_code", sa.Text(), nullable=True, comment="a code of ours, never a server's words"),
         sa.Column("message_id", sa.Text(), nullable=True),
-        sa.Column(
-            "attempted_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
-        ),
+        sa.Column("attempted_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("channel IN ('email', 'in_app')", name="delivery_channel_is_known"),
         sa.CheckConstraint("outcome IN ('delivered', 'retry', 'failed')", name="delivery_outcome_is_known"),
         sa.ForeignKeyConstraint(
-            ["notification_id"],
-            ["notifications.id"],
-            name="a_delivery_is_of_a_notification",
-            ondelete="CASCADE",
+            ["notification_id"], ["notifications.id"], name="a_delivery_is_of_a_notification", ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("deliveries_pkey")),
     )
@@ -215,12 +186,7 @@ def upgrade() -> None:
             nullable=False,
             comment="events of one subject are published in commit order",
         ),
-        sa.Column(
-            "message_key",
-            sa.String(length=128),
-            nullable=False,
-            comment="the workflow: decides the partition",
-        ),
+        sa.Column("message_key", sa.String(length=128), nullable=False, comment="the workflow: decides the partition"),
         sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

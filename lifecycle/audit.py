@@ -1,0 +1,48 @@
+"""Write audit rows, inside the transaction of what they tell of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from lifecycle import tables
+from lifecycle.actors import ActorContext
+from lifecycle.kinds import AuditAction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One thing that was done. `metadata` holds codes, ids and allow-listed names, never free text of others."""
+
+    action: AuditAction
+    resource_type: str
+    resource_id: str
+    episode_id: str | None = None
+    decision_id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_audit(
+    connection: sa.Connection, *, tenant_id: str, actor_context: ActorContext, entries: list[AuditEntry]
+) -> None:
+    """Append rows, in order; all of one tenant and by one actor."""
+    connection.execute(
+        sa.insert(tables.audit_logs),
+        [
+            {
+                "tenant_id": tenant_id,
+                "actor": actor_context.actor,
+                "actor_user_id": actor_context.user_id,
+                "invoked_via": actor_context.invoked_via,
+                "system_initiated": actor_context.system_initiated,
+                "action_type": entry.action,
+                "resource_type": entry.resource_type,
+                "resource_id": entry.resource_id,
+                "episode_id": entry.episode_id,
+                "decision_id": entry.decision_id,
+                "metadata": dict(entry.metadata),
+            }
+            for entry in entries
+        ],
+    )

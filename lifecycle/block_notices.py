@@ -1,0 +1,58 @@
+"""Who is told of a block, and what."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from lifecycle.kinds import Severity, Template
+from lifecycle.options import LifecycleOptions
+from lifecycle.outbox import Notice
+from lifecycle.recipients import client_recipients, ops_recipients, tenant_name
+from lifecycle.systems import System, names_of
+from lifecycle.texts import one_line
+from lifecycle.versions import LockedVersion
+
+
+def block_notices(
+    connection: sa.Connection,
+    version: LockedVersion,
+    systems: Sequence[System],
+    *,
+    reason: str,
+    task_count: int,
+    episode_id: str,
+    decision_id: str,
+    options: LifecycleOptions,
+) -> list[Notice]:
+    """`automation_blocked` to the owner's contacts and operations, `credentials_failed_critical` to operations."""
+    context = {
+        "automation_name": one_line(version.automation_name),
+        "version": version.version,
+        "systems": [one_line(system.display_name) for system in systems],
+    }
+    ops = ops_recipients(options)
+    return [
+        Notice(
+            template=Template.AUTOMATION_BLOCKED,
+            severity=Severity.CRITICAL,
+            episode_id=episode_id,
+            decision_id=decision_id,
+            link=options.tasks_link(version.id),
+            context={**context, "reason": reason},
+            recipients=(*client_recipients(connection, version.tenant_id), *ops),
+        ),
+        Notice(
+            template=Template.CREDENTIALS_FAILED_CRITICAL,
+            severity=Severity.CRITICAL,
+            episode_id=episode_id,
+            decision_id=decision_id,
+            link=options.tasks_link(version.id),
+            context={
+                **context,
+                "tenant_name": one_line(tenant_name(connection, version.tenant_id)),
+                "system_names": names_of(systems),
+                "task_count": task_count,
+            },
+            recipients=ops,
+        ),
+    ]

@@ -1,0 +1,158 @@
+"""What must reach somebody after the commit, written inside the transaction (30.3).
+
+A notification or event is a row of its own, unique by what it says to whom; a job of the queue, deferred on the
+same connection, delivers it. So both exist after the commit or neither does, and a repeat adds nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import procrastinate
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from lifecycle import tables
+from lifecycle.ids import stable_id
+from lifecycle.kinds import Audience, Channel, NotificationStatus, Severity, Template
+from lifecycle.texts import render_body, render_title
+
+NOTIFICATIONS_QUEUE = "notifications"
+EVENTS_QUEUE = "events"
+DELIVER_NOTIFICATION = "deliver_notification"
+PUBLISH_EVENT = "publish_event"
+
+#: Defers only, always on the caller's connection; it has no pool and is never opened.
+_queue = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One person or group on one channel."""
+
+    channel: Channel
+    audience: Audience
+    #: An email address; for in-app a user id, `ops` or `platform_admin`.
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One message to all who shall have it, once in an episode."""
+
+    template: Template
+    severity: Severity
+    #: What it is about: a block, a blacklisting. A second notice of the same episode is not sent.
+    episode_id: str
+    decision_id: str | None
+    link: str
+    context: Mapping[str, Any]
+    recipients: tuple[Recipient, ...]
+
+
+def put_notices(connection: sa.Connection, *, tenant_id: str, notices: list[Notice]) -> int:
+    """Write notifications and the jobs that deliver them; returns how many are new.
+
+    In-app rows are their own delivery and need no job.
+    """
+    rows = sorted(
+        (row for notice in notices for row in _rows(tenant_id, notice)),
+        key=lambda row: row["dedup_key"],  # one order for everybody: two transactions can't wait for each other
+    )
+    if not rows:
+        return 0
+    new = connection.execute(
+        insert(tables.notifications)
+        .values(delivered_at=sa.case((sa.bindparam("in_app", type_=sa.Boolean), sa.func.now())))
+        .on_conflict_do_nothing(index_elements=["dedup_key"])
+        .returning(tables.notifications.c.id, tables.notifications.c.channel),
+        rows,
+    ).all()
+    emails = sorted(row.id for row in new if row.channel == Channel.EMAIL)
+    if emails:
+        _queue.configure_task(
+            DELIVER_NOTIFICATION, queue=NOTIFICATIONS_QUEUE, connection=_driver_connection(connection)
+        ).batch_defer(*({"notification_id": id_} for id_ in emails))
+    return len(new)
+
+
+def _rows(tenant_id: str, notice: Notice) -> list[dict[str, Any]]:
+    context = {**notice.context, "link": notice.link}
+    title = render_title(notice.template, context)
+    context["title"] = title
+    body = render_body(notice.template, context)
+    rows = []
+    for recipient in notice.recipients:
+        key = f"{notice.episode_id}:{notice.template}:{recipient.channel}:{recipient.address}"
+        in_app = recipient.channel is Channel.IN_APP
+        rows.append(
+            {
+                "id": stable_id("notification", key),
+                "tenant_id": tenant_id,
+                "template": notice.template,
+                "channel": recipient.channel,
+                "audience": recipient.audience,
+                "severity": notice.severity,
+                "recipient": recipient.address,
+                "dedup_key": key,
+                "episode_id": notice.episode_id,
+                "decision_id": notice.decision_id,
+                "title": title,
+                "body": body,
+                "context": context,
+                "link": notice.link,
+                "status": NotificationStatus.DELIVERED if in_app else NotificationStatus.PENDING,
+                "in_app": in_app,
+            }
+        )
+    return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEvent:
+    """Something that happened, for other systems and for the monitor itself."""
+
+    event_id: str
+    #: The topic that it goes to, and the type that it has.
+    type: str
+    tenant_id: str
+    #: Events of one subject are published one after another, in the order of their commits.
+    subject: str
+    #: The workflow: it decides the partition.
+    message_key: str
+    occurred_at: datetime
+    payload: Mapping[str, Any]
+
+
+def put_event(connection: sa.Connection, event: OutboxEvent) -> None:
+    """Write an event and the job that publishes it; the same id again adds nothing.
+
+    The caller holds the subject's row lock, so the jobs' order is the order of the commits.
+    """
+    new = connection.execute(
+        insert(tables.outbox_events)
+        .on_conflict_do_nothing(index_elements=["event_id"])
+        .returning(tables.outbox_events.c.event_id),
+        {
+            "event_id": event.event_id,
+            "type": event.type,
+            "tenant_id": event.tenant_id,
+            "subject": event.subject,
+            "message_key": event.message_key,
+            "occurred_at": event.occurred_at,
+            "payload": dict(event.payload),
+        },
+    ).first()
+    if new is not None:
+        _queue.configure_task(
+            PUBLISH_EVENT,
+            queue=EVENTS_QUEUE,
+            lock=f"events:{event.subject}",
+            connection=_driver_connection(connection),
+        ).defer(event_id=event.event_id)
+
+
+def _driver_connection(connection: sa.Connection) -> Any:
+    """The psycopg connection under a SQLAlchemy one: the job is part of its transaction."""
+    return connection.connection.driver_connection

@@ -1,0 +1,11 @@
+"""Why the lifecycle says no to a decision. A refusal is a value: it is recorded, and the stream goes on."""
+
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """The closed list of reasons; what is refused has changed nothing."""
+
+    AUTOMATION_VERSION_NOT_FOUND = "automation_version_not_found"  #: unknown, or of another tenant
+    WORKFLOW_NOT_FOUND = "workflow_not_found"  #: unknown, or of another tenant
+    AUTOMATION_NOT_ACTIVE = "automation_not_active"  #: the parent automation is archived

@@ -1,0 +1,67 @@
+"""Which names of external systems may be shown (30.4).
+
+A `system_key` comes with the event and could hold anything, a token too. A text shows only the display name of
+a system that operators have listed. The key itself goes into structured columns, and only when it is listed or
+is plainly a name; otherwise a digest stands for it, so that two systems still are two.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from lifecycle import tables
+
+#: Words with a few digits at their end, such as `google_sheets` or `sap-s4`: no token looks like this.
+_PLAIN_NAME = re.compile(r"(?:[A-Za-z]{1,20}[0-9]{0,4}|[0-9]{1,4})(?:[._:-](?:[A-Za-z]{1,20}[0-9]{0,4}|[0-9]{1,4}))*")
+_DIGEST = re.compile(r"unlisted-[0-9a-f]{12}")
+_MAX_KEY = 64
+
+#: Shown for a system that is not listed.
+UNLISTED_NAME = "a connected system"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """An external system as it may be stored and shown."""
+
+    key: str
+    display_name: str
+    #: None when it is not listed.
+    provider: str | None
+
+
+def safe_key(key: str) -> str:
+    """The key of a system that is not listed, as it may be stored; of such a key itself, the same."""
+    if len(key) <= _MAX_KEY and (_PLAIN_NAME.fullmatch(key) or _DIGEST.fullmatch(key)):
+        return key
+    return f"unlisted-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+
+
+def find_systems(connection: sa.Connection, keys: Iterable[str]) -> list[System]:
+    """The systems of these keys, each once, in the order of the stored keys."""
+    wanted = set(keys)
+    listed = {
+        row.system_key: System(row.system_key, row.display_name, row.provider)
+        for row in connection.execute(sa.select(tables.systems).where(tables.systems.c.system_key.in_(wanted)))
+    }
+    found = {
+        system.key: system
+        for system in (listed.get(key) or System(safe_key(key), UNLISTED_NAME, None) for key in wanted)
+    }
+    return [found[key] for key in sorted(found)]
+
+
+def names_of(systems: Iterable[System], limit: int = 5) -> str:
+    """A list for a sentence: `Gmail, Salesforce and 2 other connected systems`."""
+    systems = list(systems)
+    listed = sorted({system.display_name for system in systems if system.provider is not None})
+    shown, more = listed[:limit], len(systems) - len(listed[:limit])
+    if more:
+        other = "other " if shown else ""
+        shown = [*shown, f"{more} {other}connected system{'s' if more > 1 else ''}"]
+        if not listed and more == 1:
+            return UNLISTED_NAME
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -1,0 +1,61 @@
+"""Render what is sent to people, from the templates of this package alone."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from lifecycle.kinds import Template
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_MAX_LINE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One message: a line, a plain text, and the same as HTML."""
+
+    title: str
+    body: str
+    html: str
+
+
+def one_line(value: str, limit: int = _MAX_LINE) -> str:
+    """A name that people chose, without anything that could break out of its line."""
+    line = _UNPRINTABLE.sub(" ", value).strip()
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def render_title(template: Template, context: Mapping[str, Any]) -> str:
+    """The subject of an email, the headline of an in-app notice."""
+    return one_line(_environment().get_template(f"{template.value}.title.txt").render(context))
+
+
+def render_body(template: Template, context: Mapping[str, Any]) -> str:
+    """The plain text."""
+    return _environment().get_template(f"{template.value}.txt").render(context).strip() + "\n"
+
+
+def render_html(template: Template, context: Mapping[str, Any]) -> str:
+    """The HTML part, every value escaped."""
+    return _environment().get_template(f"{template.value}.html").render(context)
+
+
+def render(template: Template, context: Mapping[str, Any]) -> Text:
+    """All parts. A value that a template names and `context` lacks is an error, not an empty place."""
+    return Text(render_title(template, context), render_body(template, context), render_html(template, context))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(str(files("lifecycle") / "templates")),
+        autoescape=select_autoescape(("html",), default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,123 @@
+"""Move a locked version: the version's row, its history, the audit row and the event, together (30.2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from lifecycle import tables
+from lifecycle.actors import ActorContext
+from lifecycle.audit import AuditEntry, write_audit
+from lifecycle.ids import stable_id
+from lifecycle.kinds import AuditAction
+from lifecycle.outbox import OutboxEvent, put_event
+from lifecycle.statuses import Operation, Status, find_transition
+from lifecycle.versions import LockedVersion
+
+#: Type and topic of the event.
+STATUS_CHANGED = "automation_status_changed"
+
+
+class ForbiddenTransitionError(Exception):
+    """The caller asked for a move that the table of transitions does not have: a bug, since it should have asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One step of a version from where it is to `target`."""
+
+    operation: Operation
+    target: Status
+    #: The columns that change with it, besides the status and its times.
+    columns: Mapping[str, Any]
+    reason_code: str
+    episode_id: str | None = None
+    decision_id: str | None = None
+    #: More audit rows of the same step, written after `update_status`.
+    audit: tuple[AuditEntry, ...] = ()
+
+
+def move_version(connection: sa.Connection, version: LockedVersion, move: Move, *, actor_context: ActorContext) -> None:
+    """Write the move. The caller holds the version's locks and has checked the prerequisites."""
+    back = version.status is Status.BLOCKED and move.target is version.blocked_from_status
+    if find_transition(move.operation, version.status, None if back else move.target) is None:
+        raise ForbiddenTransitionError(f"{move.operation}: {version.status} to {move.target}")
+    connection.execute(
+        sa.update(tables.automation_versions)
+        .where(
+            tables.automation_versions.c.tenant_id == version.tenant_id,
+            tables.automation_versions.c.id == version.id,
+        )
+        .values(
+            status=move.target,
+            status_changed_at=version.now,
+            status_changed_by_user_id=actor_context.user_id,
+            updated_at=version.now,
+            **move.columns,
+        )
+    )
+    history = {
+        "from_status": version.status,
+        "to_status": move.target,
+        "operation": move.operation,
+        "actor": actor_context.actor,
+        "system_initiated": actor_context.system_initiated,
+        "reason_code": move.reason_code,
+        "episode_id": move.episode_id,
+        "decision_id": move.decision_id,
+        "changed_at": version.now,
+    }
+    connection.execute(
+        sa.insert(tables.automation_versions_status_history),
+        {"tenant_id": version.tenant_id, "automation_version_id": version.id, **history},
+    )
+    update_status = AuditEntry(
+        action=AuditAction.UPDATE_STATUS,
+        resource_type="automation_version",
+        resource_id=version.id,
+        episode_id=move.episode_id,
+        decision_id=move.decision_id,
+        metadata={
+            "from_status": version.status,
+            "to_status": move.target,
+            "project_id": version.project_id,
+            "quote_id": None,  # there are no quotes yet
+            "blocked_reason": move.columns.get("blocked_reason"),
+            "reason_code": move.reason_code,
+            "system_initiated": actor_context.system_initiated,
+        },
+    )
+    write_audit(
+        connection,
+        tenant_id=version.tenant_id,
+        actor_context=actor_context,
+        entries=[update_status, *move.audit],
+    )
+    put_event(connection, _status_changed(version, move, actor_context))
+
+
+def _status_changed(version: LockedVersion, move: Move, actor_context: ActorContext) -> OutboxEvent:
+    # `updated_at` grows with every change of a version, so it tells one step from the next.
+    event_id = stable_id(STATUS_CHANGED, version.tenant_id, version.id, version.now.isoformat())
+    return OutboxEvent(
+        event_id=event_id,
+        type=STATUS_CHANGED,
+        tenant_id=version.tenant_id,
+        subject=version.id,
+        message_key=version.workflow_id,
+        occurred_at=version.now,
+        payload={
+            "event_id": event_id,
+            "tenant_id": version.tenant_id,
+            "automation_id": version.automation_id,
+            "version_id": version.id,
+            "workflow_id": version.workflow_id,
+            "from": version.status,
+            "to": move.target,
+            "actor": actor_context.actor,
+            "reason_code": move.reason_code,
+            "occurred_at": version.now.isoformat(),
+            "metadata": {"episode_id": move.episode_id, "decision_id": move.decision_id},
+        },
+    )
