@@ -7,6 +7,8 @@ admin requests that make topics, so `create_topic` does that here. For a real lo
 """
 
 import ctypes
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -72,6 +74,21 @@ class MockKafka:
         for broker in self._brokers:
             self._check(self._library.rd_kafka_mock_broker_set_up(self._cluster, broker))
 
+    def answer_with_errors(self, request: int, errors: Sequence[int]) -> None:
+        """Answer the next requests of a kind with these errors, one each, then as usual.
+
+        `request` is the API key of Kafka's protocol (0 produce, 1 fetch, 3 metadata, ...), an error one of its codes.
+        """
+        codes = (ctypes.c_int * len(errors))(*errors)
+        push = self._library.rd_kafka_mock_push_request_errors_array
+        push(self._cluster, ctypes.c_int16(request), ctypes.c_size_t(len(errors)), codes)
+
+    def slow_down(self, round_trip: timedelta) -> None:
+        """Make each broker take this long for an answer; zero ends it."""
+        milliseconds = round(round_trip.total_seconds() * 1000)
+        for broker in self._brokers:
+            self._check(self._library.rd_kafka_mock_broker_set_rtt(self._cluster, broker, milliseconds))
+
     def close(self) -> None:
         """End the cluster; what it holds is gone. A second call does nothing."""
         if self._cluster:
@@ -104,6 +121,8 @@ def _library() -> ctypes.CDLL:
         "rd_kafka_mock_partition_delete_records": (number, [pointer, text, ctypes.c_int32, ctypes.c_int64]),
         "rd_kafka_mock_broker_set_down": (number, [pointer, ctypes.c_int32]),
         "rd_kafka_mock_broker_set_up": (number, [pointer, ctypes.c_int32]),
+        "rd_kafka_mock_broker_set_rtt": (number, [pointer, ctypes.c_int32, number]),
+        "rd_kafka_mock_push_request_errors_array": (None, [pointer, ctypes.c_int16, ctypes.c_size_t, pointer]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
