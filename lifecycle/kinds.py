@@ -91,6 +91,18 @@ class BlacklistSource(StrEnum):
     POLICY = "policy"  #: a policy's half-open probe
 
 
+class DecisionKind(StrEnum):
+    """What the monitor may conclude (20.1): labels and filters; a row may hold a newer word."""
+
+    BLOCK_FOR_CREDENTIALS = "block_for_credentials"
+    EXECUTION_STUCK = "execution_stuck"
+    EXECUTION_RECOVERED = "execution_recovered"
+    BLACKLIST_WORKFLOW = "blacklist_workflow"
+    CREDIT_INCIDENT = "credit_incident"
+    SPEND_ANOMALY = "spend_anomaly"
+    SILENCE = "silence"
+
+
 class DecisionOutcome(StrEnum):
     """What became of a decision."""
 
