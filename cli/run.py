@@ -18,6 +18,7 @@ from cli.options import (
 )
 from config.auth_errors import load_auth_errors
 from config.durations import parse_duration
+from config.settings import load_settings
 from dataflows.engine.cluster import open_recovery, run_cluster, run_process
 from dataflows.engine.garbage import settle
 from dataflows.engine.group_logic import group_builder
@@ -39,11 +40,14 @@ def run(
     policies: PoliciesFile = None,
     registry: RegistryFile = None,
     dead_letters: Annotated[
-        Path | None, typer.Option(help="File for messages that can't be used.", metavar="FILE")
+        Path | None,
+        typer.Option(help="File for messages that can't be used (with kafka, their topic by default).", metavar="FILE"),
     ] = None,
     allowed_lateness: AllowedLateness = "60s",
     snapshot_interval: Annotated[str, typer.Option(help="What a restart repeats at most.", metavar="DURATION")] = "10s",
-    metrics_port: Annotated[int | None, typer.Option(help="Serve /metrics on this loopback port.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve /metrics on this loopback port (in a cluster, process N on this + N).")
+    ] = None,
     process: Annotated[int | None, typer.Option(help="This process's number in a cluster.", min=0)] = None,
     addresses: Annotated[
         str | None, typer.Option(help="All processes of the cluster, host:port, separated by ;")
@@ -67,6 +71,8 @@ def run(
     settle()
     detectors = DetectorFactory(rules, load_auth_errors(), micros(lateness))
     groups = group_builder(partial(KeyGroup, detectors.of, Room()))
+    if metrics_port is not None:
+        _serve_metrics(metrics_port + (process or 0))
     flow = build_flow(
         _source(source, bindings, lateness, stop),
         groups,
@@ -91,6 +97,20 @@ def _source(name: str, bindings: Any, lateness: timedelta, stop: StopRequest) ->
             return FileSource(Path(rest), lambda: bindings, micros(lateness), stop)
         except OSError as error:
             fail_usage(f"--source: {error}")
+    if name == "kafka":
+        from dataflows.sources.kafka import KafkaSource, UnreadableTopicsError
+
+        settings = load_settings()
+        try:
+            return KafkaSource(
+                settings.kafka,
+                lambda: bindings,
+                allowed_lateness=micros(lateness),
+                max_future_skew=micros(settings.stream.max_future_skew),
+                stop=stop,
+            )
+        except UnreadableTopicsError as error:
+            fail_usage(f"--source: {error}")
     fail_usage(f"--source: {name!r} is neither kafka nor file:PATH")
 
 
@@ -106,7 +126,20 @@ def _sink(name: str) -> Any:
 def _dead_letter_sink(path: Path | None, source: str) -> Any:
     from sinks.files import NoSink, dead_letter_sink
 
+    if path is None and source == "kafka":
+        from sinks.kafka import DeadLetterSink
+
+        return DeadLetterSink(load_settings().kafka)
     return NoSink() if path is None else dead_letter_sink(path)
+
+
+def _serve_metrics(port: int) -> None:
+    from prometheus_client import start_http_server
+
+    try:
+        start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        fail_usage(f"--metrics-port: {port}: {error.strerror}")
 
 
 def _duration(option: str, text: str) -> timedelta:

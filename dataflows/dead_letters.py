@@ -66,11 +66,14 @@ MAX_KEPT_BYTES = 4 << 20
 def encode_dead_letter(dead_letter: DeadLetter, time: datetime) -> bytes:
     """A dead letter as one JSON object; the raw bytes in Base64, since they may be anything."""
     position = dead_letter.position
+    if position.partition < 0:
+        place: dict[str, object] = {"file": position.source, "byte_offset": position.offset}
+    else:
+        place = {"topic": position.source, "partition": position.partition, "offset": position.offset}
     row = {
         "code": dead_letter.code.value,
         "explanation": dead_letter.explanation,
-        "file": position.source,
-        "byte_offset": position.offset,
+        **place,
         "time": time,
         "size": dead_letter.size,
         "sha256": dead_letter.sha256,

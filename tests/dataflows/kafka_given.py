@@ -51,20 +51,22 @@ class Broker:
     def __init__(self, mock: MockKafka) -> None:
         self.mock = mock
         self.settings = Kafka(bootstrap_servers=mock.bootstrap_servers)
-        self._producer = Producer({"bootstrap.servers": mock.bootstrap_servers, "log_level": 2})
+        self._producer = Producer(
+            {"bootstrap.servers": mock.bootstrap_servers, "log_level": 2, "message.max.bytes": 4 << 20}
+        )
 
     def write(self, lines: Sequence[Line | bytes], *, partition: int | None = None, written: int = 0) -> None:
         """Write lines in their order; to `monitor_control` those with a kind.
 
-        Without `partition` a workflow's lines go to the one of its id; `written` is the time of writing in
-        milliseconds, now without it.
+        Without `partition` a workflow's lines go to the one of its id; `written` is the time of writing of
+        the first line in milliseconds, each next one stands a millisecond later; without it that is now.
         """
-        for line in lines:
+        for number, line in enumerate(lines):
             raw = line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode()
             is_control = not isinstance(line, bytes) and "kind" in line
             place = partition_of(line) if partition is None else partition
             topic = self.settings.control_topic if is_control else self.settings.events_topic
-            self._producer.produce(topic, raw, partition=place, timestamp=written)
+            self._producer.produce(topic, raw, partition=place, timestamp=written and written + number)
             self._producer.poll(0)
         assert self._producer.flush(PATIENCE) == 0
 

@@ -1,0 +1,145 @@
+"""Messages that can't be used, to the topic beside the one that they came from (spec 10, Dead letters)."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from config.settings import Kafka
+from dataflows.dead_letters import DeadLetter
+
+#: What one message may hold; `init-topics` gives the dead letter topics the same limit.
+MAX_MESSAGE_BYTES = 5 << 20
+
+#: What is kept of a message that the broker finds too large all the same.
+KEPT_BYTES = 512 << 10
+
+#: Seconds without progress at which a look is taken at signals and the queue.
+_SLICE = 0.2
+
+
+class Record(NamedTuple):
+    """One message to write."""
+
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, str | bytes | None]]
+
+
+class TopicWriter:
+    """Writes to one topic: durably when `write` returns. Each process has its own."""
+
+    def __init__(self, kafka: Kafka, topic: str) -> None:
+        """Contacts nothing yet."""
+        self._topic = topic
+        self._failed: list[KafkaError] = []
+        self._too_large: list[Record] = []
+        self._producer = Producer(
+            {
+                "bootstrap.servers": kafka.bootstrap_servers,
+                "log_level": 2,
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+                # A broker that is away for longer than this ends the flow, which starts again from its snapshot.
+                "delivery.timeout.ms": 120_000,
+                # Keys go where a Java producer would put them.
+                "partitioner": "murmur2_random",
+            }
+        )
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Write all, each at least once; `KafkaException` when one of them could not be written.
+
+        The stream is held back while the broker is away. Of a record that the broker finds too large the
+        beginning is written, with header `cut_to`.
+        """
+        for record in records:
+            self._send(record)
+        self._settle()
+        cut, self._too_large = self._too_large, []
+        for record in cut:
+            self._send(
+                record._replace(value=record.value[:KEPT_BYTES], headers=[*record.headers, ("cut_to", str(KEPT_BYTES))])
+            )
+        self._settle()
+
+    def _send(self, record: Record) -> None:
+        def delivered(error: KafkaError | None, message: Message) -> None:  # noqa: ARG001  (their signature)
+            if error is not None:
+                self._refused(record, error)
+
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic, record.value, record.key, headers=record.headers, on_delivery=delivered
+                )
+            except BufferError:
+                self._producer.poll(_SLICE)
+            except KafkaException as error:
+                self._refused(record, error.args[0])
+                return
+            else:
+                return
+
+    def _refused(self, record: Record, error: KafkaError) -> None:
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and len(record.value) > KEPT_BYTES:
+            self._too_large.append(record)
+        else:
+            self._failed.append(error)
+
+    def _settle(self) -> None:
+        while self._producer.flush(_SLICE):
+            pass
+        if self._failed:
+            failed, self._failed = self._failed, []
+            raise KafkaException(failed[0])
+
+
+class DeadLetterPartition(StatelessSinkPartition[tuple[str, DeadLetter]]):
+    """Writes the dead letters of one worker."""
+
+    def __init__(self, writer: TopicWriter) -> None:
+        self._writer = writer
+
+    def write_batch(self, items: list[tuple[str, DeadLetter]]) -> None:
+        """Write; durable when it returns."""
+        now = datetime.now(UTC)
+        self._writer.write(to_record(dead_letter, now) for _, dead_letter in items)
+
+
+class DeadLetterSink(DynamicSink[tuple[str, DeadLetter]]):
+    """Dead letters to their topic, at least once: after a restart the last ones may stand there twice.
+
+    The key is the position of the message, so that whoever reads them can tell.
+    """
+
+    def __init__(self, kafka: Kafka) -> None:
+        """Contacts nothing yet."""
+        self._kafka = kafka
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> DeadLetterPartition:  # noqa: ARG002
+        """One for each worker."""
+        return DeadLetterPartition(TopicWriter(self._kafka, self._kafka.dead_letter_topic))
+
+
+def to_record(dead_letter: DeadLetter, now: datetime) -> Record:
+    """The raw bytes as they came; all else in headers, which no message can forge."""
+    source, partition, offset = (
+        dead_letter.position.source,
+        dead_letter.position.partition,
+        dead_letter.position.offset,
+    )
+    headers: list[tuple[str, str | bytes | None]] = [
+        ("code", dead_letter.code.value),
+        ("explanation", dead_letter.explanation),
+        ("source_topic", source),
+        ("source_partition", str(partition)),
+        ("source_offset", str(offset)),
+        ("time", now.isoformat()),
+        ("size", str(dead_letter.size)),
+        ("sha256", dead_letter.sha256),
+    ]
+    return Record(f"{source}/{partition}/{offset}".encode(), dead_letter.raw, headers)
