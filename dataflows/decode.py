@@ -41,8 +41,10 @@ _required_control = {
 }
 _ids = re.compile(r"[A-Za-z0-9._:\-\n]*")
 _http_uri = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
-_compact_offset = re.compile(rb'[+-]\d{4}"')
-_rfc3339 = re.compile(rb'"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)?"')
+_COMPACT_UTC = b'+0000"'
+_compact_offset = re.compile(rb':\d\d(?:\.\d+)?[+-]\d{4}"')
+#: `-0000` is not in RFC 3339 but harmless, and telling it from `Z` would cost every message a search.
+_rfc3339 = re.compile(rb'"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d|-0000)?"')
 _statuses: dict[str, RunStatus] = {status.value: status for status in RunStatus}
 
 
@@ -60,16 +62,16 @@ def decode(raw: bytes) -> Event:
         event = _decode_run(raw)
     except (msgspec.DecodeError, RecursionError):
         return _decode_slowly(raw)
-    if event.kind is not None or _is_odd(event) or (_may_be_compact(event, raw) and _compact_offset.search(raw)):
+    if event.kind is not None or _is_odd(event) or _has_compact_offset(event, raw):
         return _decode_slowly(raw)
     return event
 
 
-def decode_all(raws: Sequence[bytes]) -> list[RunEvent] | None:
+def decode_all(raws: Sequence[bytes], together: bytes) -> list[RunEvent] | None:
     """All messages as run events, or None when at least one needs `decode`.
 
-    The whole batch is checked at once where that is cheaper than one by one. The caller makes sure that no
-    message is too large and that all are UTF-8.
+    `together` is the messages joined; what can be checked on it at once is not checked one by one. The caller
+    makes sure that no message is too large and that all are UTF-8.
     """
     try:
         events = [_decode_run(raw) for raw in raws]
@@ -78,19 +80,33 @@ def decode_all(raws: Sequence[bytes]) -> list[RunEvent] | None:
     joined = "\n".join([event.event_id for event in events])
     if _ids.fullmatch(joined) is None or joined.count("\n") != len(events) - 1:
         return None
+    if _has_compact_utc(together):
+        return None
     for event, raw in zip(events, raws, strict=True):
         status = _statuses.get(event.status)
         if status is None or event.kind is not None or event.execution_id is None or not _is_plain(event):
             return None
-        if _may_be_compact(event, raw) and _compact_offset.search(raw):
+        if event.occurred_at.tzinfo is not UTC and _compact_offset.search(raw) is not None:
             return None
         event.status = status
     return events
 
 
-def _may_be_compact(event: RunEvent, raw: bytes) -> bool:
-    """Whether a time may have an offset without a colon, which msgspec takes and RFC 3339 does not."""
-    return event.occurred_at.tzinfo is not UTC or event.deployment_timestamp is not None or b'0000"' in raw
+def _has_compact_offset(event: RunEvent, raw: bytes) -> bool:
+    """Whether a time has an offset without a colon, which msgspec takes and RFC 3339 does not."""
+    if event.occurred_at.tzinfo is UTC and event.deployment_timestamp is None:
+        return _has_compact_utc(raw)
+    return _compact_offset.search(raw) is not None
+
+
+def _has_compact_utc(text: bytes) -> bool:
+    """Whether a time ends in `+0000`. One character is searched for first, ten times as fast as five."""
+    at = text.find(_COMPACT_UTC) if b"+" in text else -1
+    while at >= 0:
+        if text[at - 2 : at].isdigit():
+            return True
+        at = text.find(_COMPACT_UTC, at + 1)
+    return False
 
 
 def _is_plain(event: RunEvent) -> bool:

@@ -56,7 +56,7 @@ class Intake:
         latest = None if self._horizon is None else self._horizon()
         together = b"".join(raws)
         if len(together) <= MAX_MESSAGE_BYTES and together.isascii():
-            events = decode_all([raw for raw in raws if raw])
+            events = decode_all([raw for raw in raws if raw], together)
             if events is not None and (stamped := self._stamp_all(events, latest)) is not None:
                 return Taken(stamped, [])
         return self._take_each(raws, offset_of, latest)

@@ -21,6 +21,9 @@ RECOVERY_PARTITIONS = 8
 RESTARTS = 5
 RESTART_PAUSE = timedelta(seconds=1)
 
+#: Exit code of a command that was used wrongly: it would end so again.
+MISUSED = 2
+
 
 def open_recovery(directory: Path) -> None:
     """Make a recovery store, if there is none. Code runs from what is in it: only its owner may write it."""
@@ -82,7 +85,7 @@ def run_cluster(command: Sequence[str], processes: int) -> int:
             for number in range(processes)
         ]
         code = _wait(children)
-        if code == 0 or stopping:
+        if code in (0, MISUSED) or stopping:
             return code
         time.sleep(RESTART_PAUSE.total_seconds())
     return code

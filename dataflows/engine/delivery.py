@@ -20,31 +20,21 @@ Item = tuple[str, Delivery] | DeadLetter
 
 KEYS = [f"{group:03d}" for group in range(GROUPS)]
 
-#: Workflow ids whose group a process remembers.
-_REMEMBERED = 1_000_000
-
 
 class Router:
     """Parts a partition's events by key group."""
 
     def __init__(self, partition: str) -> None:
         self._partition = partition
-        self._groups: dict[str, int] = {}
 
     def route(self, events: Iterable[Stamped], watermark: int, *, tick: bool) -> list[tuple[str, Delivery]]:
         """One delivery for each group that has events; for every group when it is time to `tick`."""
-        groups = self._groups
-        parts: dict[int, list[Stamped]] = {group: [] for group in range(GROUPS)} if tick else {}
+        parts: list[list[Stamped]] = [[] for _ in range(GROUPS)]
         for stamped in events:
             workflow_id: str = stamped[3].workflow_id  # type: ignore[assignment]  # identity filled it in
-            group = groups.get(workflow_id)
-            if group is None:
-                if len(groups) >= _REMEMBERED:
-                    groups.clear()
-                group = groups[workflow_id] = group_of(workflow_id)
-            part = parts.get(group)
-            if part is None:
-                parts[group] = [stamped]
-            else:
-                part.append(stamped)
-        return [(KEYS[group], Delivery(self._partition, watermark, part)) for group, part in parts.items()]
+            parts[group_of(workflow_id)].append(stamped)
+        return [
+            (key, Delivery(self._partition, watermark, part))
+            for key, part in zip(KEYS, parts, strict=True)
+            if part or tick
+        ]
