@@ -25,6 +25,7 @@ from dataflows.engine.group_logic import group_builder
 from dataflows.engine.key_groups import DetectorFactory, KeyGroup
 from dataflows.engine.memory import Room
 from dataflows.monitor import build_flow
+from dataflows.registry import Registry
 from dataflows.sources.stop import StopRequest
 from dataflows.times import micros
 
@@ -88,39 +89,45 @@ def run(
     )
 
 
-def _source(name: str, bindings: Any, lateness: timedelta, stop: StopRequest) -> Any:
-    kind, _, rest = name.partition(":")
-    if kind == "file" and rest:
-        from dataflows.sources.files import FileSource
-
-        try:
-            return FileSource(Path(rest), lambda: bindings, micros(lateness), stop)
-        except OSError as error:
-            fail_usage(f"--source: {error}")
+def _source(name: str, bindings: Registry, lateness: timedelta, stop: StopRequest) -> Any:
     if name == "kafka":
-        from dataflows.sources.kafka import KafkaSource, UnreadableTopicsError
+        return _kafka_source(bindings, lateness, stop)
+    kind, _, rest = name.partition(":")
+    if kind != "file" or not rest:
+        fail_usage(f"--source: {name!r} is neither kafka nor file:PATH")
+    from dataflows.sources.files import FileSource
 
-        settings = load_settings()
-        try:
-            return KafkaSource(
-                settings.kafka,
-                lambda: bindings,
-                allowed_lateness=micros(lateness),
-                max_future_skew=micros(settings.stream.max_future_skew),
-                stop=stop,
-            )
-        except UnreadableTopicsError as error:
-            fail_usage(f"--source: {error}")
-    fail_usage(f"--source: {name!r} is neither kafka nor file:PATH")
+    try:
+        source = FileSource(Path(rest), lambda: bindings, micros(lateness), stop)
+    except OSError as error:
+        fail_usage(f"--source: {error}")
+    return source
+
+
+def _kafka_source(bindings: Registry, lateness: timedelta, stop: StopRequest) -> Any:
+    from dataflows.sources.kafka import KafkaSource, UnreadableTopicsError
+
+    settings = load_settings()
+    try:
+        source = KafkaSource(
+            settings.kafka,
+            lambda: bindings,
+            allowed_lateness=micros(lateness),
+            max_future_skew=micros(settings.stream.max_future_skew),
+            stop=stop,
+        )
+    except UnreadableTopicsError as error:
+        fail_usage(f"--source: {error}")
+    return source
 
 
 def _sink(name: str) -> Any:
     kind, _, rest = name.partition(":")
-    if kind == "file" and rest:
-        from sinks.files import decision_sink
+    if kind != "file" or not rest:
+        fail_usage(f"--sink: {name!r} is neither services nor file:PATH")
+    from sinks.files import decision_sink
 
-        return decision_sink(Path(rest))
-    fail_usage(f"--sink: {name!r} is neither services nor file:PATH")
+    return decision_sink(Path(rest))
 
 
 def _dead_letter_sink(path: Path | None, source: str) -> Any:
