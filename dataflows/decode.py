@@ -29,6 +29,7 @@ from dataflows.times import EARLIEST, EPOCH, LATEST, MICROSECOND
 _decode_run = msgspec.json.Decoder(RunEvent).decode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
+_skim = msgspec.json.Decoder(msgspec.Raw).decode
 _run_fields = {field.encode_name: msgspec.json.Decoder(field.type).decode for field in msgspec.structs.fields(RunEvent)}
 _control_fields = {
     kind: {field.encode_name: msgspec.json.Decoder(field.type).decode for field in msgspec.structs.fields(model)}
@@ -44,7 +45,7 @@ _http_uri = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
 _COMPACT_UTC = b'+0000"'
 _compact_offset = re.compile(rb':\d\d(?:\.\d+)?[+-]\d{4}"')
 #: `-0000` is not in RFC 3339 but harmless, and telling it from `Z` would cost every message a search.
-_rfc3339 = re.compile(rb'"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d|-0000)?"')
+_rfc3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d|-0000)?", re.ASCII)
 _statuses: dict[str, RunStatus] = {status.value: status for status in RunStatus}
 
 
@@ -86,7 +87,8 @@ def decode_all(raws: Sequence[bytes], together: bytes) -> list[RunEvent] | None:
         status = _statuses.get(event.status)
         if status is None or event.kind is not None or event.execution_id is None or not _is_plain(event):
             return None
-        if event.occurred_at.tzinfo is not UTC and _compact_offset.search(raw) is not None:
+        in_doubt = event.occurred_at.tzinfo is not UTC or event.deployment_timestamp is not None
+        if in_doubt and _compact_offset.search(raw) is not None:
             return None
         event.status = status
     return events
@@ -154,9 +156,12 @@ def _decode_slowly(raw: bytes) -> Event:
 def _object(raw: bytes) -> dict[str, msgspec.Raw]:
     """The object's fields, undecoded; a null field is left out, since null is the same as absent."""
     try:
-        fields = _decode_object(raw)
-    except msgspec.ValidationError:
-        raise Unusable(DeadLetterCode.NOT_AN_OBJECT, "JSON, but no object") from None
+        try:
+            fields = _decode_object(raw)
+        except msgspec.ValidationError:
+            # What is no object is refused at its first character; the rest may still be no JSON.
+            _skim(raw)
+            raise Unusable(DeadLetterCode.NOT_AN_OBJECT, "JSON, but no object") from None
     except msgspec.DecodeError:
         raise Unusable(DeadLetterCode.NOT_JSON, "no JSON text") from None
     except RecursionError:
@@ -252,7 +257,7 @@ def _decode_fields(
             else:
                 faults.invalid(name)
             continue
-        if isinstance(value, datetime) and not (_in_range(value) and _rfc3339.fullmatch(fields[name])):
+        if isinstance(value, datetime) and not (_in_range(value) and _rfc3339.fullmatch(_decode_text(fields[name]))):
             faults.invalid(name)
             continue
         values[name] = value
@@ -264,7 +269,7 @@ def _is_naive_time(raw: msgspec.Raw, decoder: Callable[[msgspec.Raw], Any]) -> b
     if decoder not in _time_decoders:
         return False
     try:
-        return _decode_any_time(raw).tzinfo is None and _rfc3339.fullmatch(raw) is not None
+        return _decode_any_time(raw).tzinfo is None and _rfc3339.fullmatch(_decode_text(raw)) is not None
     except msgspec.DecodeError:
         return False
 
