@@ -19,7 +19,7 @@ DEV := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo setup runtime test check audit bench lock clean
+.PHONY: help demo setup runtime test check format lint types contracts audit bench lock clean
 
 help:  ## Show this list
 	@echo "make TARGET [ARGS=...]"; echo
@@ -36,12 +36,23 @@ test: setup  ## Run the tests
 	@echo "==> Running the tests"
 	@$(BIN)/pytest -n auto $(ARGS)
 
-check: setup  ## Format, lint, types, import rules, known vulnerabilities
-	@echo "==> Checking the format";          $(BIN)/ruff format --check .
-	@echo "==> Linting";                      $(BIN)/ruff check .
-	@echo "==> Checking types";               $(BIN)/mypy
-	@echo "==> Checking the import rules";    $(BIN)/lint-imports
-	@$(MAKE) --no-print-directory audit
+check: format lint types contracts audit  ## Format, lint, types, import rules, known vulnerabilities
+
+format: setup
+	@echo "==> Checking the format"
+	@$(BIN)/ruff format --check .
+
+lint: setup
+	@echo "==> Linting"
+	@$(BIN)/ruff check .
+
+types: setup
+	@echo "==> Checking types"
+	@$(BIN)/mypy
+
+contracts: setup
+	@echo "==> Checking who imports whom"
+	@$(BIN)/lint-imports
 
 audit: setup
 	@echo "==> Looking for known vulnerabilities in the locked dependencies"
@@ -79,6 +90,8 @@ $(BIN)/python:
 # Order only: the interpreter behind the link may be older or newer than anything here.
 $(RUNTIME): requirements/runtime.txt pyproject.toml | $(BIN)/python
 	@echo "==> Installing the locked dependencies (the first time this takes a minute)"
+	@# Puts right a venv whose making was interrupted.
+	@$(BIN)/python -m ensurepip >/dev/null
 	@$(PIP) install --require-hashes -r requirements/runtime.txt
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
