@@ -1,0 +1,37 @@
+"""The services sink as bytewax sees it: the only sink file, besides `files`, that knows the engine."""
+
+from collections.abc import Callable
+
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from dataflows.decisions import Decision
+from sinks.services import ServicesSink
+
+Keyed = tuple[str, Decision]
+
+
+class _Partition(StatelessSinkPartition[Keyed]):
+    def __init__(self, sink: ServicesSink) -> None:
+        self._sink = sink
+
+    def write_batch(self, items: list[Keyed]) -> None:
+        """Returns when every decision is committed; meaning never depends on where a batch ends."""
+        self._sink.apply(decision for _, decision in items)
+
+    def close(self) -> None:
+        self._sink.close()
+
+
+class DecisionServices(DynamicSink[Keyed]):
+    """Hands `(key group, Decision)` to the lifecycle.
+
+    Delivery is at least once: after a restart bytewax replays from the last snapshot, and the sink drops every
+    `decision_id` that it has applied before.
+    """
+
+    def __init__(self, make: Callable[[], ServicesSink]) -> None:
+        self._make = make
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:  # noqa: ARG002
+        """One sink, with connections of its own, for each worker."""
+        return _Partition(self._make())

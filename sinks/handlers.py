@@ -1,0 +1,163 @@
+"""From what a detector said to what the lifecycle does: one handler for each kind of decision.
+
+A handler runs inside the sink's transaction, after the decision was claimed. It translates and calls; the rules
+are the lifecycle's. What a decision lacks, or has in a form that can't be used, is `MalformedDecisionError`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from dataflows.decisions import Decision, DecisionKind
+from lifecycle.actors import MONITOR
+from lifecycle.blacklist import Trip, blacklist_tripped
+from lifecycle.blocking import BlockOutcome, request_block_for_credentials
+from lifecycle.kinds import DecisionOutcome
+from lifecycle.options import LifecycleOptions
+from lifecycle.refusals import Refusal
+from lifecycle.statuses import Status
+from lifecycle.stuck import Execution, record_recovered, record_stuck
+from lifecycle.workflows import Workflow, find_workflow, version_of_workflow
+
+
+class MalformedDecisionError(Exception):
+    """A decision does not hold what its kind must hold; it can never be applied. Names the field, never a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a decision led to; `reason` is one of our own words."""
+
+    outcome: DecisionOutcome
+    reason: str
+    #: The status because of which a block was skipped.
+    skipped: Status | None = None
+
+
+Handler = Callable[[sa.Connection, Decision, LifecycleOptions], Effect]
+
+
+def block_for_credentials(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:
+    """Ask for the block of the version, or of the one that the workflow is bound to."""
+    failed_systems = _strings(decision.detail, "failed_systems")
+    version_id = decision.automation_version_id or version_of_workflow(
+        connection, decision.tenant_id, decision.workflow_id
+    )
+    if version_id is None:
+        return _refused(Refusal.AUTOMATION_VERSION_NOT_FOUND)
+    result = request_block_for_credentials(
+        connection,
+        tenant_id=decision.tenant_id,
+        automation_version_id=version_id,
+        actor_context=MONITOR,
+        failed_systems=failed_systems,
+        policy_id=decision.policy_id,
+        decision_id=decision.decision_id,
+        options=options,
+    )
+    if result.refusal is not None:
+        return _refused(result.refusal)
+    skipped = result.met_status if result.outcome is BlockOutcome.SKIPPED else None
+    return Effect(DecisionOutcome.APPLIED, result.outcome, skipped)
+
+
+def execution_stuck(connection: sa.Connection, decision: Decision, _options: LifecycleOptions) -> Effect:
+    """Record the execution."""
+    execution = _execution(connection, decision)
+    if isinstance(execution, Refusal):
+        return _refused(execution)
+    record_stuck(
+        connection,
+        execution,
+        stuck_at=decision.occurred_at,
+        reason_code=decision.reason_code,
+        decision_id=decision.decision_id,
+    )
+    return Effect(DecisionOutcome.APPLIED, "recorded")
+
+
+def execution_recovered(connection: sa.Connection, decision: Decision, _options: LifecycleOptions) -> Effect:
+    """Record that it moved again."""
+    execution = _execution(connection, decision)
+    if isinstance(execution, Refusal):
+        return _refused(execution)
+    record_recovered(connection, execution, recovered_at=decision.occurred_at, decision_id=decision.decision_id)
+    return Effect(DecisionOutcome.APPLIED, "recorded")
+
+
+def blacklist_workflow(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:
+    """Put the workflow on the blacklist."""
+    trip = Trip(
+        stuck_count=_count(decision.detail, "stuck_count"),
+        threshold=_count(decision.threshold, "threshold"),
+        window=timedelta(seconds=_number(decision.threshold, "window_seconds")),
+        execution_ids=_strings(decision.detail, "execution_ids"),
+        automation_version_id=decision.automation_version_id,
+    )
+    workflow = _workflow(connection, decision)
+    if isinstance(workflow, Refusal):
+        return _refused(workflow)
+    won = blacklist_tripped(
+        connection, workflow, trip, actor_context=MONITOR, decision_id=decision.decision_id, options=options
+    )
+    return Effect(DecisionOutcome.APPLIED, "already_applied" if won is None else "blacklisted")
+
+
+HANDLERS: Mapping[DecisionKind, Handler] = {
+    DecisionKind.BLOCK_FOR_CREDENTIALS: block_for_credentials,
+    DecisionKind.EXECUTION_STUCK: execution_stuck,
+    DecisionKind.EXECUTION_RECOVERED: execution_recovered,
+    DecisionKind.BLACKLIST_WORKFLOW: blacklist_workflow,
+}
+
+
+def _refused(refusal: Refusal) -> Effect:
+    return Effect(DecisionOutcome.REFUSED, refusal)
+
+
+def _workflow(connection: sa.Connection, decision: Decision) -> Workflow | Refusal:
+    return find_workflow(connection, decision.tenant_id, decision.workflow_id, decision.automation_version_id)
+
+
+def _execution(connection: sa.Connection, decision: Decision) -> Execution | Refusal:
+    execution_id = _string(decision.detail, "execution_id")
+    workflow = _workflow(connection, decision)
+    if isinstance(workflow, Refusal):
+        return workflow
+    return Execution(
+        tenant_id=decision.tenant_id,
+        workflow_id=decision.workflow_id,
+        execution_id=execution_id,
+        automation_version_id=decision.automation_version_id,
+    )
+
+
+def _string(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise MalformedDecisionError(f"{name}: must be text")
+    return value
+
+
+def _strings(fields: Mapping[str, Any], name: str) -> list[str]:
+    value = fields.get(name)
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
+        raise MalformedDecisionError(f"{name}: must be a list of texts, at least one")
+    return value
+
+
+def _number(fields: Mapping[str, Any], name: str) -> float:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise MalformedDecisionError(f"{name}: must be a positive number")
+    return value
+
+
+def _count(fields: Mapping[str, Any], name: str) -> int:
+    value = _number(fields, name)
+    if value != int(value):
+        raise MalformedDecisionError(f"{name}: must be a whole number")
+    return int(value)

@@ -1,0 +1,169 @@
+"""The sink `services`: every decision with all its effects in one transaction, once (60.1).
+
+The stream delivers at least once. The first thing a transaction does is to claim the decision's id; a repeat
+finds it taken and does nothing further. So a crash anywhere, a replay of the whole topic or a second worker
+leaves the same rows.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import sqlalchemy as sa
+import structlog
+
+from config.metrics import BLOCK_SKIPPED, DECISION_LATENCY, DECISIONS_APPLIED, SINK_BATCH_SECONDS, SINK_RETRIES
+from dataflows.decisions import Decision
+from lifecycle.kinds import DecisionOutcome
+from lifecycle.options import LifecycleOptions
+from lifecycle.record import claim_decision, set_outcome
+from sinks.faults import Fault, classify
+from sinks.handlers import HANDLERS, Effect, MalformedDecisionError
+from sinks.records import to_record
+
+_log = structlog.get_logger(__name__)
+
+NAME = "services"
+
+
+class Outcome(StrEnum):
+    """What became of a decision at this sink."""
+
+    APPLIED = "applied"  #: its effects are committed
+    DUPLICATE = "duplicate"  #: they were before
+    REFUSED = "refused"  #: recorded with the reason; it has no other effect
+    DEAD_LETTER = "dead_letter"  #: can never be applied; handed to the dead-letter writer
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome, and one word on why."""
+
+    outcome: Outcome
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How long to wait before a decision is tried again. Conflicts soon, an absent store ever slower."""
+
+    conflict_wait: timedelta = timedelta(milliseconds=10)
+    #: A decision that still is in conflict after so many tries is not met by chance any more.
+    conflict_tries: int = 50
+    first_wait: timedelta = timedelta(milliseconds=100)
+    longest_wait: timedelta = timedelta(seconds=5)
+
+    def wait(self, tries: int) -> timedelta:
+        """How long to wait after so many tries without the store, from 1 on."""
+        return min(self.longest_wait, self.first_wait * 2.0 ** min(tries - 1, 32))
+
+
+class StoreAwayError(Exception):
+    """Postgres is away and the process was asked to stop. Nothing is lost: a restart replays the decision."""
+
+
+DeadLetterWriter = Callable[[Decision, str], None]
+"""Takes a decision that can't be applied and one word on why; what it took is durable when it returns."""
+
+
+class ServicesSink:
+    """Applies decisions by calling the lifecycle. What was applied is durable when `apply` returns.
+
+    Decisions are applied in the order given, each in a transaction of its own: one that fails takes no other
+    with it. While Postgres is away `apply` does not return, which holds the stream back; it drops nothing.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        options: LifecycleOptions,
+        dead_letter: DeadLetterWriter,
+        *,
+        retry: Retry | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._engine = engine
+        self._options = options
+        self._dead_letter = dead_letter
+        self._retry = retry or Retry()
+        self._stopping = stopping
+        self._sleep = sleep
+
+    def apply(self, decisions: Iterable[Decision]) -> list[Result]:
+        """Apply decisions; one result for each, in their order.
+
+        Raises `StoreAwayError` when asked to stop while Postgres is away, and SQLAlchemy's errors for faults of
+        ours, such as a missing table; what was applied before stays applied.
+        """
+        with SINK_BATCH_SECONDS.labels(NAME).time():
+            return [self._apply(decision) for decision in decisions]
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def _apply(self, decision: Decision) -> Result:
+        conflicts = absences = 0
+        while True:
+            try:
+                result, effect = self._transact(decision)
+            except MalformedDecisionError as error:
+                return self._refuse(decision, "malformed", str(error))
+            except UnicodeError:
+                # Its text would quote the value.
+                return self._refuse(decision, "unstorable", "no UTF-8")
+            except sa.exc.SQLAlchemyError as error:
+                fault = classify(error)
+                if fault is Fault.BUG:
+                    raise
+                conflicts += fault in (Fault.CONFLICT, Fault.COLLISION)
+                soon = conflicts <= self._retry.conflict_tries
+                if fault is Fault.UNUSABLE or (fault is Fault.COLLISION and not soon):
+                    return self._refuse(decision, "unstorable", _state(error))
+                if fault is not Fault.AWAY and soon:
+                    self._sleep(self._retry.conflict_wait.total_seconds())
+                    continue
+                absences += 1
+                self._hold_back(decision, absences, _state(error))
+                continue
+            self._count(decision, result, effect)
+            return result
+
+    def _transact(self, decision: Decision) -> tuple[Result, Effect | None]:
+        with self._engine.begin() as connection:
+            if not claim_decision(connection, to_record(connection, decision)):
+                return Result(Outcome.DUPLICATE), None
+            effect = HANDLERS[decision.kind](connection, decision, self._options)
+            set_outcome(connection, decision.decision_id, effect.outcome, effect.reason)
+        refused = effect.outcome is DecisionOutcome.REFUSED
+        return Result(Outcome.REFUSED if refused else Outcome.APPLIED, effect.reason), effect
+
+    def _hold_back(self, decision: Decision, tries: int, state: str) -> None:
+        SINK_RETRIES.labels(NAME).inc()
+        if tries == 1:
+            _log.warning("store_away", sink=NAME, sqlstate=state, decision_id=decision.decision_id)
+        if self._stopping():
+            raise StoreAwayError
+        self._sleep(self._retry.wait(tries).total_seconds())
+
+    def _refuse(self, decision: Decision, code: str, explanation: str) -> Result:
+        _log.error("decision_dead_letter", code=code, explanation=explanation, kind=decision.kind)
+        self._dead_letter(decision, code)
+        DECISIONS_APPLIED.labels(decision.kind, Outcome.DEAD_LETTER).inc()
+        return Result(Outcome.DEAD_LETTER, code)
+
+    def _count(self, decision: Decision, result: Result, effect: Effect | None) -> None:
+        DECISIONS_APPLIED.labels(decision.kind, result.outcome).inc()
+        if result.outcome is Outcome.APPLIED:
+            DECISION_LATENCY.observe(max(0.0, (datetime.now(UTC) - decision.occurred_at).total_seconds()))
+        if effect is not None and effect.skipped is not None:
+            BLOCK_SKIPPED.labels(effect.skipped).inc()
+
+
+def _state(error: sa.exc.SQLAlchemyError) -> str:
+    """A word for the log: the error's own text may quote values."""
+    orig = getattr(error, "orig", None)
+    return str(getattr(orig, "sqlstate", None) or type(orig or error).__name__)
