@@ -1,0 +1,79 @@
+"""The cast as rows of the registry's tables."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from cli.demo import cast
+from lifecycle.kinds import BindingStatus
+from lifecycle.seed import seed
+from lifecycle.statuses import Status
+
+
+def seed_cast(engine: sa.Engine) -> None:
+    """Write the cast's rows in one transaction; rows that are there stay."""
+    with engine.begin() as connection:
+        seed(connection, document())
+
+
+def document() -> dict[str, list[dict[str, Any]]]:
+    """The rows by table."""
+    customers, workflows = cast.CUSTOMERS, cast.WORKFLOWS
+    return {
+        "tenants": [{"id": each.tenant_id, "name": each.name} for each in customers],
+        "users": [
+            {"id": each.contact_user_id, "email": each.contact_email, "display_name": each.contact_name}
+            for each in customers
+        ],
+        "memberships": [
+            {"tenant_id": each.tenant_id, "user_id": each.contact_user_id, "roles": ["admin"]} for each in customers
+        ],
+        "contacts": [
+            {
+                "tenant_id": each.tenant_id,
+                "name": each.contact_name,
+                "email": each.contact_email,
+                "user_id": each.contact_user_id,
+            }
+            for each in customers
+        ],
+        "systems": [
+            {"system_key": each.key, "provider": each.provider, "display_name": each.display_name}
+            for each in cast.SYSTEMS
+        ],
+        "automations": [
+            {"id": each.automation_id, "tenant_id": each.tenant_id, "name": each.name} for each in workflows
+        ],
+        "automation_versions": [
+            {
+                "id": each.version_id,
+                "tenant_id": each.tenant_id,
+                "automation_id": each.automation_id,
+                "version": 1,
+                "status": Status.LIVE,
+            }
+            for each in workflows
+        ],
+        "workflows": [
+            {"workflow_id": each.workflow_id, "tenant_id": each.tenant_id, "name": each.name} for each in workflows
+        ],
+        "workflow_bindings": [
+            {
+                "tenant_id": each.tenant_id,
+                "automation_version_id": each.version_id,
+                "wrk_workflow_id": each.workflow_id,
+                "status": BindingStatus.ACTIVE,
+            }
+            for each in workflows
+        ],
+        "projects": [
+            {
+                "id": each.project_id,
+                "tenant_id": each.tenant_id,
+                "automation_version_id": each.version_id,
+                "name": each.name,
+                "status": Status.LIVE,
+            }
+            for each in workflows
+        ],
+    }
