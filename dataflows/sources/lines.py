@@ -35,6 +35,18 @@ class Lines(NamedTuple):
         return self.offset + sum(len(line) + 1 for line in self.lines[:index])
 
 
+class _Packed(gzip.GzipFile):
+    """A packed file that closes the file it reads from, too."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        super().__init__(fileobj=raw)
+        self._raw = raw
+
+    def close(self) -> None:
+        super().close()
+        self._raw.close()
+
+
 class LineReader:
     """Reads lines from a byte offset on, a chunk at a time; a last line without an end is a line."""
 
@@ -42,13 +54,15 @@ class LineReader:
         """`file` stands at `offset`, the beginning of a line."""
         self._file = file
         self._rest = b""
+        #: Read already, and to be looked at next.
+        self._ahead = b""
         #: Byte offset of the first line that was not handed out.
         self.offset = offset
 
     def read(self) -> Lines | Oversized | None:
         """The next lines, at most about `CHUNK` bytes of them; None at the end."""
         while True:
-            data = self._file.read(CHUNK)
+            data = self._next()
             if not data:
                 return self._last()
             end = data.rfind(b"\n")
@@ -59,6 +73,10 @@ class LineReader:
             self._rest += data
             if len(self._rest) > MAX_MESSAGE_BYTES + len(b"\r"):
                 return self._oversized()
+
+    def _next(self) -> bytes:
+        data, self._ahead = self._ahead, b""
+        return data or self._file.read(CHUNK)
 
     def _last(self) -> Lines | None:
         whole, self._rest = self._rest, b""
@@ -80,9 +98,9 @@ class LineReader:
             size += len(line)
             kept += line[: MAX_KEPT_BYTES - len(kept)]
             if end:
-                self._rest = rest
+                self._ahead = rest
                 break
-            data = self._file.read(CHUNK)
+            data = self._next()
         offset = self.offset
         self.offset += size + (1 if data else 0)
         return Oversized(offset, kept, size, digest.hexdigest())
@@ -93,4 +111,4 @@ def open_events(path: Path | None) -> BinaryIO:
     if path is None:
         return sys.stdin.buffer
     raw = path.open("rb")
-    return cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if raw.peek(2)[:2] == _GZIP_MAGIC else raw
+    return cast("BinaryIO", _Packed(raw)) if raw.peek(2)[:2] == _GZIP_MAGIC else raw
