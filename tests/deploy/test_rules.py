@@ -24,7 +24,9 @@ def series_names() -> set[str]:
     suffixes = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
     collectors = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
     families = [family for collector in collectors for family in collector.describe()]
-    return {family.name + suffix for family in families for suffix in suffixes[family.type]}
+    exposed = {family.name + suffix for family in families for suffix in suffixes[family.type]}
+    # Gauges that are read from the database at the scrape are in the list as a name and a sentence.
+    return exposed | {value.name for value in vars(metrics).values() if isinstance(getattr(value, "name", None), str)}
 
 
 def alert_rules() -> list[dict[str, str]]:
