@@ -39,6 +39,12 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
+def _at_most_a_week(value: timedelta) -> timedelta:
+    if value > timedelta(days=7):
+        raise ValueError("must be at most 7d")
+    return value
+
+
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 CountFromOne = Annotated[int, Field(ge=1, strict=True)]
 Ratio = Annotated[float, Field(gt=0, le=1, strict=True)]
@@ -66,7 +72,7 @@ class _StuckExecutions(_Section):
 
 class _CircuitBreaker(_Section):
     threshold: CountFromOne = 1
-    window: Annotated[PositiveDuration, Field(le=timedelta(minutes=10_080))] = timedelta(0)
+    window: Annotated[PositiveDuration, AfterValidator(_at_most_a_week)] = timedelta(0)
 
 
 class _Credits(_Section):
