@@ -106,7 +106,7 @@ CLAIMS_BACKFILL = _workflow(
     "Claims backfill",
     ("snowflake",),
     takes=4500,
-    every=5400,
+    every=1200,
     job_type="RECONCILE_BACKFILL",
 )
 #: A token expires and is renewed before the third failure.
