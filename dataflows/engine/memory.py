@@ -125,7 +125,7 @@ class Memory(Generic[V]):
                 if segment.newest is not None:
                     break
                 segment.newest = now
-            while full and (full[0].newest or now) < now - HORIZON:
+            while full and full[0].newest is not None and full[0].newest < now - HORIZON:
                 self._drop_oldest()
 
     def _begin(self) -> None:

@@ -1,0 +1,175 @@
+"""What is remembered of ids, for how long, and in how much room (10, Duplicates)."""
+
+import msgspec
+import pytest
+
+from dataflows.engine.memory import HORIZON, SEGMENT, Memory, Room
+from tests.given import DAY, HOUR, encode, ended, replay
+
+
+class Entry(msgspec.Struct, array_like=True):
+    """Something remembered of an id."""
+
+    number: int
+    text: str = ""
+
+
+def memory(capacity: int = 100 * SEGMENT) -> Memory[Entry]:
+    return Memory(Room(capacity), Entry)
+
+
+def fill(into: Memory[Entry], prefix: str, count: int = SEGMENT) -> None:
+    for number in range(count):
+        into.add(f"{prefix}{number}", Entry(1))
+
+
+def restored(from_: Memory[Entry], room: Room | None = None) -> Memory[Entry]:
+    """What comes out of a snapshot."""
+    out: Memory[Entry] = Memory(room or Room(), Entry)
+    out.restore(from_.snapshot())
+    return out
+
+
+def test_an_id_is_new_once() -> None:
+    ids, first = memory(), Entry(1, "first")
+    assert ids.add("a", first) is None
+    assert ids.add("a", Entry(1, "second")) is first
+    assert ids.get(1, "a") is first
+    assert ids.get(1, "b") is None
+    assert len(ids) == 1
+
+
+def test_the_same_id_of_several_workflows() -> None:
+    ids = memory()
+    entries = [Entry(number, f"of {number}") for number in (1, 2, 3)]
+    assert [ids.add("a", entry) for entry in entries] == [None, None, None]
+    assert [ids.add("a", Entry(number)) for number in (1, 2, 3)] == entries
+    assert [ids.get(number, "a") for number in (1, 2, 3, 4)] == [*entries, None]
+    assert [restored(ids).get(number, "a") for number in (1, 2, 3, 4)] == [*entries, None]
+
+
+def test_a_value_may_change_until_it_is_forgotten() -> None:
+    ids = memory()
+    ids.add("a", Entry(1, "before"))
+    fill(ids, "x")
+    ids.snapshot()
+    entry = ids.get(1, "a")
+    assert entry is not None
+    entry.text = "after"
+    ids.changed()
+    assert restored(ids).get(1, "a") == Entry(1, "after")
+
+
+@pytest.mark.parametrize(
+    ("passed", "then"),
+    [
+        pytest.param(HORIZON, True, id="exactly the horizon: remembered"),
+        pytest.param(HORIZON + 1, False, id="a microsecond more: forgotten"),
+        pytest.param(-1, True, id="time that goes back changes nothing"),
+    ],
+)
+@pytest.mark.parametrize("stored", [False, True], ids=["kept", "restored"])
+def test_a_full_segment_is_forgotten_past_the_horizon(passed: int, *, then: bool, stored: bool) -> None:
+    ids = memory()
+    fill(ids, "x")
+    ids.pass_time(1000)
+    if stored:
+        ids = restored(ids)
+    ids.pass_time(1000 + passed)
+    assert (ids.get(1, "x0") is not None) is then
+    assert len(ids) == (SEGMENT if then else 0)
+
+
+def test_a_segment_is_as_old_as_the_newest_in_it() -> None:
+    ids = memory()
+    ids.add("early", Entry(1))
+    ids.pass_time(0)
+    fill(ids, "x")
+    ids.pass_time(HORIZON)
+    ids.pass_time(2 * HORIZON)
+    assert ids.get(1, "early") is not None
+    ids.pass_time(2 * HORIZON + 1)
+    assert ids.get(1, "early") is None
+
+
+def test_what_is_being_filled_is_never_forgotten() -> None:
+    ids = memory()
+    fill(ids, "x", SEGMENT - 1)
+    ids.pass_time(0)
+    ids.pass_time(100 * HORIZON)
+    assert len(ids) == SEGMENT - 1
+
+
+def test_a_new_id_is_taken_in_when_the_room_is_used_up_and_the_oldest_go() -> None:
+    ids = memory(capacity=2 * SEGMENT)
+    for prefix in "abcd":
+        fill(ids, prefix)
+    ids.add("new", Entry(1))
+    assert len(ids) == 2 * SEGMENT + 1
+    assert [ids.get(1, f"{prefix}0") is not None for prefix in "abcd"] == [False, False, True, True]
+    assert ids.get(1, "new") is not None
+
+
+def test_memories_share_their_room() -> None:
+    room = Room(4 * SEGMENT)
+    busy, quiet = Memory(room, Entry), Memory(room, Entry)
+    fill(quiet, "q")
+    for prefix in "abcdef":
+        fill(busy, prefix)
+    assert room.used == 4 * SEGMENT
+    assert [busy.get(1, f"{prefix}0") is not None for prefix in "abcdef"] == [False] * 3 + [True] * 3
+    assert quiet.get(1, "q0") is not None
+
+
+def test_a_restored_memory_takes_its_room() -> None:
+    ids = memory()
+    fill(ids, "a")
+    fill(ids, "b")
+    fill(ids, "c", 7)
+    room = Room()
+    again = restored(ids, room)
+    assert room.used == 2 * SEGMENT
+    assert len(again) == 2 * SEGMENT + 7
+    assert again.snapshot() == ids.snapshot()
+
+
+def test_forgotten_collisions_cost_nothing_any_more() -> None:
+    ids = memory()
+    ids.add("a", Entry(1))
+    fill(ids, "x", SEGMENT - 1)
+    ids.add("a", Entry(2))
+    fill(ids, "y", SEGMENT - 1)
+    ids.pass_time(0)
+    ids.pass_time(HORIZON + 1)
+    assert (ids.get(1, "a"), ids.get(2, "a"), len(ids)) == (None, None, 0)
+    assert ids.add("a", Entry(2, "again")) is None
+    assert ids.get(2, "a") == Entry(2, "again")
+
+
+# ---- duplicates, as a stream sees them
+
+
+def test_a_duplicate_is_known_within_a_day_of_event_time() -> None:
+    first, again = ended(0, "x", event_id="e"), ended(DAY, "y", event_id="e")
+    between = [ended(HOUR, f"x{number}", event_id=f"e{number}") for number in range(2 * SEGMENT)]
+    outcome = replay([b"".join(map(encode, [first, *between, again]))])
+    assert outcome.summary["duplicates"] == 1
+    assert outcome.summary["events"] == 1 + 2 * SEGMENT
+
+
+@pytest.mark.parametrize(
+    ("ids", "duplicates"),
+    [
+        pytest.param({}, 1, id="of one workflow"),
+        pytest.param({"automation_version_id": "v2"}, 1, id="whatever its version"),
+        pytest.param({"status": "failure", "execution_id": "y"}, 1, id="whatever it says"),
+        pytest.param({"error_code": "WorkflowOnHold"}, 1, id="whoever says it"),
+        pytest.param({"workflow_id": "wf2"}, 0, id="of another workflow"),
+        pytest.param({"tenant_id": "t2"}, 0, id="of another tenant"),
+        pytest.param({"event_id": "E"}, 0, id="ids have one spelling"),
+    ],
+)
+def test_a_duplicate_is_the_same_id_of_the_same_workflow(ids: dict[str, str], duplicates: int) -> None:
+    lines = [ended(0, "x", event_id="e"), {**ended(1, "x", event_id="e"), **ids}]
+    summary = replay([b"".join(map(encode, lines))]).summary
+    assert (summary["events"], summary["duplicates"]) == (2 - duplicates, duplicates)
