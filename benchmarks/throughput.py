@@ -1,0 +1,109 @@
+"""Events a second: decoding alone, `breakwater detect`, and `breakwater run` with its recovery store on.
+
+    python -m benchmarks.throughput [--events 1000000] [--workflows 4000 200000] [--processes 1 2]
+
+All read the same file in the same run of this program, so the ratios to decoding alone hold where the times
+don't travel. Each measured command is a process of its own; its start-up is measured and taken off, and its
+peak memory is the operating system's figure.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.events import write_events
+
+#: Decoding alone: read the file in chunks, part it into lines, decode each into the wire model. Nothing else.
+DECODE = """
+import sys
+import msgspec
+from dataflows.events import RunEvent
+decode = msgspec.json.Decoder(RunEvent).decode
+with open(sys.argv[1], "rb") as file:
+    rest = b""
+    while data := file.read(1 << 19):
+        *lines, rest = (rest + data).split(b"\\n")
+        for line in lines:
+            decode(line)
+"""
+
+
+class Run(NamedTuple):
+    """One measured process."""
+
+    seconds: float
+    peak_mib: float
+
+
+def measure(command: Sequence[str]) -> Run:
+    """Run a command to its end; a failure ends the benchmark."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": "."})
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begun
+    if status != 0:
+        sys.exit(f"failed: {' '.join(command)}")
+    return Run(seconds, usage.ru_maxrss / 1024)
+
+
+def main() -> None:
+    """Measure and print one table."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--events", type=int, default=1_000_000)
+    options.add_argument("--workflows", type=int, nargs="+", default=[4_000, 200_000])
+    options.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    options.add_argument("--rounds", type=int, default=3, help="the best of these counts")
+    chosen = options.parse_args()
+    print(f"{chosen.events:,} events, best of {chosen.rounds}, {os.cpu_count()} cores")
+    print(f"{'workflows':>10}  {'what':<28} {'events/s':>10} {'of decoding':>12} {'peak MiB':>9}")
+    with tempfile.TemporaryDirectory() as folder:
+        for workflows in chosen.workflows:
+            compare(Path(folder), chosen.events, workflows, chosen.processes, chosen.rounds)
+
+
+def compare(folder: Path, events: int, workflows: int, processes: Sequence[int], rounds: int) -> None:
+    """One file, all ways to read it."""
+    file, empty = folder / "events.ndjson", folder / "empty.ndjson"
+    write_events(file, events=events, workflows=workflows)
+    empty.touch()
+    commands = {
+        "decoding alone": [sys.executable, "-c", DECODE, "{input}"],
+        "detect": [sys.executable, "-m", "cli", "detect", "{input}", "--output", os.devnull],
+    }
+    for count in processes:
+        name = f"run, {count} process{'es' if count > 1 else ''}, recovery"
+        command = [
+            sys.executable,
+            "-m",
+            "cli",
+            "run",
+            "--source",
+            "file:{input}",
+            "--sink",
+            "file:{new}/decisions.ndjson",
+        ]
+        commands[name] = [*command, "--recovery", "{new}/recovery", "--processes", str(count)]
+    alone = 0.0
+    for name, command in commands.items():
+        best = min((_once(command, file, folder) for _ in range(rounds)), key=lambda run: run.seconds)
+        start = min(_once(command, empty, folder).seconds for _ in range(rounds))
+        rate = events / (best.seconds - start)
+        alone = alone or rate
+        print(f"{workflows:>10,}  {name:<28} {rate:>10,.0f} {rate / alone:>12.3f} {best.peak_mib:>9,.0f}", flush=True)
+
+
+def _once(command: Sequence[str], file: Path, folder: Path) -> Run:
+    with tempfile.TemporaryDirectory(dir=folder) as new:
+        return measure(
+            [part.format(input=file, new=new) if "{" in part and "\n" not in part else part for part in command]
+        )
+
+
+if __name__ == "__main__":
+    main()
