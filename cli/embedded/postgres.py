@@ -51,7 +51,8 @@ class EmbeddedPostgres:
 
     def __init__(self, data_dir: Path | None = None, *, fast: bool = False) -> None:
         """`data_dir` is made if need be, and kept; None is a temporary one. `fast` may lose data with the machine."""
-        self._given = data_dir
+        # The server has a working directory of its own.
+        self._given = None if data_dir is None else data_dir.resolve()
         self._fast = fast
         self._user = service_user()
         self._cleanup = ExitStack()

@@ -1,0 +1,126 @@
+"""`breakwater demo`: everything embedded, on this machine alone, until Ctrl-C (spec 80.1)."""
+
+import signal
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+
+from cli.demo import narration
+from cli.demo.dead_letters import DeadLetterReader
+from cli.demo.narration import SCENES, Line, Scene, Tone
+from cli.demo.producer import StoryTeller
+from cli.demo.scenario import SCENES_END, story
+from cli.demo.screen import Screen
+from cli.demo.stack import Stack, running
+from cli.demo.watch import Totals, Watch
+from cli.embedded.postgres import AlreadyRunningError
+from cli.embedded.process import ChildError
+from cli.options import fail_usage
+from config.settings import Kafka
+
+FOLDER = Path(".demo")
+_LOOK_SECONDS = 0.25
+#: After this the audience has seen all; the last effects come a moment after the last scene.
+_STORY_END = SCENES_END + timedelta(seconds=5)
+
+
+class _Stop(Exception):  # noqa: N818  (no error: the audience has seen enough)
+    """Somebody asked the demo to end."""
+
+
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(help="End after so many seconds of the story instead of at Ctrl-C.", min=0)
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the console; 8080, or a free one where that is taken.", min=1, max=65535)
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps what it writes.", metavar="DIR")] = FOLDER,
+    seed: Annotated[int, typer.Option(help="Another everyday traffic around the same scenes.")] = 1,
+) -> None:
+    """Show Breakwater at work: four customers, real servers, all on this machine. Ctrl-C ends it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _ask_to_stop)
+    screen = Screen()
+    try:
+        with ExitStack() as stack:
+            system = stack.enter_context(
+                running(folder, port, lambda mail: screen.show(narration.mail_line(mail)), screen.say)
+            )
+            # A second Ctrl-C must not cut off what the first one has begun.
+            stack.callback(_stop_listening)
+            _play(screen, system, seed, None if seconds is None else timedelta(seconds=seconds))
+    except _Stop:
+        pass
+    except AlreadyRunningError:
+        fail_usage(f"a demo is running in {folder} already")
+    except ChildError as error:
+        screen.say(f"breakwater: {error}")
+        raise typer.Exit(1) from None
+    screen.say("Ended; nothing is left running.")
+
+
+def _play(screen: Screen, system: Stack, seed: int, length: timedelta | None) -> None:
+    screen.say(f"Console: {system.console_url}\nMetrics: {system.metrics_url}\nCtrl-C ends the demo.\n")
+    topics = Kafka()
+    start = datetime.now(UTC)
+    engine = sa.create_engine(system.database_url)
+    with ExitStack() as stack:
+        stack.callback(engine.dispose)
+        stack.enter_context(screen.footer())
+        dead_letters = stack.enter_context(DeadLetterReader(system.bootstrap_servers, topics.dead_letter_topic))
+        teller = stack.enter_context(StoryTeller(system.bootstrap_servers, topics.events_topic, story(start, seed)))
+        watch = Watch(engine)
+        names = watch.system_names()
+        scenes = list(SCENES)
+        is_told = False
+        while length is None or datetime.now(UTC) - start < length:
+            since = datetime.now(UTC) - start
+            for line in [*_scenes_due(scenes, since), *_news(watch, dead_letters, names)]:
+                screen.show(line)
+            screen.set_footer(_totals(watch.totals(), teller.sent))
+            if not is_told and since > _STORY_END:
+                is_told = True
+                screen.say(f"\nThat was the story: {_totals(watch.totals(), teller.sent)}.")
+                screen.say(f"Everyday traffic goes on. Claim and complete the tasks at {system.console_url}\n")
+            if (fallen := system.fallen()) is not None:
+                # Raises, with the end of its log.
+                fallen.wait_until(lambda: False)
+            time.sleep(_LOOK_SECONDS)
+
+
+def _scenes_due(scenes: list[Scene], since: timedelta) -> list[Line]:
+    """Take what is due off the list."""
+    due = []
+    while scenes and scenes[0].after <= since:
+        due.append(Line("·", scenes.pop(0).text, Tone.STORY))
+    return due
+
+
+def _news(watch: Watch, dead_letters: DeadLetterReader, names: dict[str, str]) -> list[Line]:
+    decisions = [narration.decision_line(row, names) for row in watch.decisions()]
+    tasks = [narration.task_line(row) for row in watch.tasks()]
+    return [*decisions, *tasks, *map(narration.dead_letter_line, dead_letters.read())]
+
+
+def _totals(totals: Totals, sent: int) -> str:
+    return (
+        f"{sent:,} events, {totals.decisions} decisions, {totals.tasks} tasks, "
+        f"{totals.in_app} in-app notices, {totals.emails_delivered} emails delivered"
+    )
+
+
+def _ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+    _stop_listening()
+    raise _Stop
+
+
+def _stop_listening() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,177 @@
+"""What the demo runs: embedded servers, and the monitor, the worker and the API as processes of their own.
+
+All of it ends with the demo, however that ends. Everything that is written lies in one folder.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import sqlalchemy as sa
+
+from cli.demo import cast
+from cli.demo.seed import seed_cast
+from cli.embedded.kafka import MockKafka
+from cli.embedded.postgres import EmbeddedPostgres
+from cli.embedded.process import Child, free_port, is_listening
+from cli.embedded.redis import EmbeddedRedis
+from cli.embedded.smtp import ReceivedMail, SmtpSink
+from config.settings import Kafka
+from lifecycle.migrate import migrate
+
+DATABASE = "breakwater"
+PREFERRED_PORT = 8080
+PARTITIONS = 4
+#: Together with the servers' own time, less than the five seconds after which an audience gets uneasy.
+_PATIENCE = timedelta(seconds=3)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where everything is."""
+
+    database_url: str
+    bootstrap_servers: str
+    console_url: str
+    metrics_url: str
+    #: The monitor, the worker and the API.
+    processes: tuple[Child, ...]
+
+    def fallen(self) -> Child | None:
+        """A process that has ended though it should not have."""
+        return next((child for child in self.processes if child.exit_code() is not None), None)
+
+
+@contextmanager
+def running(
+    folder: Path, port: int | None, on_mail: Callable[[ReceivedMail], None], say: Callable[[str], None]
+) -> Iterator[Stack]:
+    """Start all of it, with a fresh database, recovery store and log; `say` is told what is being done.
+
+    `port` is the console's; None takes 8080, or a free one where that is taken. Raises what the servers raise when
+    they don't start: `ChildError`, `AlreadyRunningError`. Call it in the main thread.
+    """
+    with ExitStack() as stack:
+        say("Starting PostgreSQL, Redis, a mail server and a Kafka broker, all embedded")
+        postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres", fast=True))
+        for leftover in ("recovery", "mails", "logs"):
+            shutil.rmtree(folder / leftover, ignore_errors=True)
+            (folder / leftover).mkdir()
+        redis = stack.enter_context(EmbeddedRedis())
+        smtp = stack.enter_context(SmtpSink(folder / "mails", on_mail))
+        kafka = stack.enter_context(MockKafka())
+        _make_topics(kafka)
+        say("Migrating a fresh database and filling in four customers with three automations each")
+        database_url = _fresh_database(postgres)
+        registry = folder / "registry.json"
+        registry.write_text(json.dumps(_bindings()))
+        say("Starting the monitor, the worker and the API")
+        console_port = _console_port(port)
+        metrics_port = free_port()
+        console_url = f"http://127.0.0.1:{console_port}"
+        environment = _environment(database_url, redis.url(), kafka.bootstrap_servers, smtp, console_url)
+        monitor = ["run", "--source", "kafka", "--sink", "services", "--recovery", str(folder / "recovery")]
+        commands = {
+            "monitor": [*monitor, "--registry", str(registry), "--metrics-port", str(metrics_port)],
+            "worker": ["worker"],
+            "api": ["api", "--port", str(console_port)],
+        }
+        processes = {
+            name: _start(stack, words, folder / "logs" / f"{name}.log", environment) for name, words in commands.items()
+        }
+        stack.callback(_stop_together, tuple(processes.values()))
+        processes["monitor"].wait_until(lambda: is_listening(metrics_port))
+        processes["api"].wait_until(lambda: _answers(f"{console_url}/readyz"))
+        yield Stack(
+            database_url=database_url,
+            bootstrap_servers=kafka.bootstrap_servers,
+            console_url=f"{console_url}/console",
+            metrics_url=f"{console_url}/metrics",
+            processes=tuple(processes.values()),
+        )
+
+
+def _make_topics(kafka: MockKafka) -> None:
+    names = Kafka()
+    kafka.create_topic(names.events_topic, PARTITIONS)
+    kafka.create_topic(names.control_topic, PARTITIONS)
+    kafka.create_topic(names.dead_letter_topic, 1)
+    kafka.create_topic(names.decisions_dead_letter_topic, 1)
+
+
+def _fresh_database(postgres: EmbeddedPostgres) -> str:
+    postgres.drop_database(DATABASE)
+    postgres.create_database(DATABASE)
+    url = postgres.url(DATABASE)
+    migrate(url)
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    try:
+        seed_cast(engine)
+    finally:
+        engine.dispose()
+    return url
+
+
+def _bindings() -> list[dict[str, str]]:
+    return [
+        {
+            "tenant_id": each.tenant_id,
+            "automation_version_id": each.version_id,
+            "workflow_id": each.workflow_id,
+            "project_id": each.project_id,
+        }
+        for each in cast.WORKFLOWS
+    ]
+
+
+def _console_port(wanted: int | None) -> int:
+    if wanted is not None:
+        return wanted
+    return free_port() if is_listening(PREFERRED_PORT) else PREFERRED_PORT
+
+
+def _environment(
+    database_url: str, redis_url: str, bootstrap_servers: str, smtp: SmtpSink, console_url: str
+) -> dict[str, str]:
+    """The settings of the processes; none of the audience's own reaches them."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BREAKWATER_")}
+    return kept | {
+        "BREAKWATER_POSTGRES__URL": database_url,
+        "BREAKWATER_REDIS__URL": redis_url,
+        "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
+        "BREAKWATER_SMTP__HOST": smtp.host,
+        "BREAKWATER_SMTP__PORT": str(smtp.port),
+        "BREAKWATER_HTTP__PUBLIC_URL": console_url,
+        "BREAKWATER_OPS_EMAIL": "ops@breakwater.example",
+        "BREAKWATER_SMTP__SENDER": "breakwater@breakwater.example",
+    }
+
+
+def _start(stack: ExitStack, words: Sequence[str], log: Path, environment: dict[str, str]) -> Child:
+    return stack.enter_context(Child([sys.executable, "-m", "cli", *words], log=log, environment=environment))
+
+
+def _stop_together(processes: Sequence[Child]) -> None:
+    """Tell all to end, then wait: not one after the other."""
+    for process in processes:
+        process.signal()
+    give_up = time.monotonic() + _PATIENCE.total_seconds()
+    for process in processes:
+        process.wait(timedelta(seconds=max(0.0, give_up - time.monotonic())))
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=1) as response:  # noqa: S310  (our own address)
+            return bool(response.status == 200)
+    except (URLError, TimeoutError, ConnectionError):
+        return False
