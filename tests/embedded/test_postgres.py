@@ -47,13 +47,6 @@ def wait_until_ended(process: int) -> None:
         time.sleep(0.02)
 
 
-def server_process(connection: psycopg.Connection) -> int:
-    """The process id of the server itself, which is on the first line of its pid file."""
-    row = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
-    assert row is not None
-    return int(row[0].splitlines()[0])
-
-
 def test_data_is_kept_between_two_starts(data_dir: Path) -> None:
     with EmbeddedPostgres(data_dir) as server:
         kept = server.url().rsplit("@", 1)[0]
@@ -108,40 +101,47 @@ def test_a_second_server_on_the_same_data_is_refused(data_dir: Path) -> None:
             assert connection.execute("SELECT 1").fetchall() == [(1,)]
 
 
+def killed_owner(*data_dir: Path) -> tuple[int, Path]:
+    """The server's process id and its data, after its owner was killed."""
+    words = [sys.executable, "-c", _OWN_A_SERVER, *data_dir]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as owner:
+        try:
+            assert owner.stdout is not None
+            port, password = owner.stdout.readline().split()
+            with psycopg.connect(
+                host="127.0.0.1", port=port, user="breakwater", password=password, dbname="postgres"
+            ) as connection:
+                row = connection.execute(
+                    "SELECT pg_read_file('postmaster.pid'), current_setting('data_directory')"
+                ).fetchone()
+            assert row is not None
+            return int(row[0].splitlines()[0]), Path(row[1])
+        finally:
+            os.kill(owner.pid, signal.SIGKILL)
+
+
 def test_it_ends_when_its_owner_is_killed_and_its_data_can_be_used_again(data_dir: Path) -> None:
     with EmbeddedPostgres(data_dir) as server, connect(server) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
-    owner = subprocess.Popen([sys.executable, "-c", _OWN_A_SERVER, data_dir], stdout=subprocess.PIPE, text=True)
-    with owner:
-        assert owner.stdout is not None
-        port, password = owner.stdout.readline().split()
-        with psycopg.connect(
-            host="127.0.0.1", port=port, user="breakwater", password=password, dbname="postgres"
-        ) as connection:
-            process = server_process(connection)
-        os.kill(owner.pid, signal.SIGKILL)
+    process, _ = killed_owner(data_dir)
     wait_until_ended(process)
     with EmbeddedPostgres(data_dir) as server, connect(server) as connection:
         assert connection.execute("SELECT number FROM kept").fetchall() == [(7,)]
 
 
+def test_a_start_right_after_a_kill_waits_for_the_predecessor(data_dir: Path) -> None:
+    for _ in range(3):
+        killed_owner(data_dir)
+    with EmbeddedPostgres(data_dir) as server, connect(server) as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
 def test_the_leftovers_of_a_killed_owner_go_with_the_next_start() -> None:
-    owner = subprocess.Popen([sys.executable, "-c", _OWN_A_SERVER], stdout=subprocess.PIPE, text=True)
-    with owner:
-        assert owner.stdout is not None
-        port, password = owner.stdout.readline().split()
-        with psycopg.connect(
-            host="127.0.0.1", port=port, user="breakwater", password=password, dbname="postgres"
-        ) as connection:
-            process = server_process(connection)
-            row = connection.execute("SELECT current_setting('data_directory')").fetchone()
-            assert row is not None
-            leftover = Path(row[0]).parent
-        os.kill(owner.pid, signal.SIGKILL)
+    process, cluster = killed_owner()
     wait_until_ended(process)
-    assert leftover.is_dir()
+    assert cluster.is_dir()
     with EmbeddedPostgres():
-        assert not leftover.exists()
+        assert not cluster.parent.exists()
 
 
 @pytest.mark.parametrize(

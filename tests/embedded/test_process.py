@@ -38,15 +38,28 @@ def wait_until_ended(process: int) -> None:
         time.sleep(0.02)
 
 
+def until_it_runs(process: int) -> bool:
+    """True once it is the command itself; fail after 20 s."""
+    give_up = time.monotonic() + 20
+    while "sleep(600)" not in (command := command_line(process)) or "leash.py" in command:
+        assert time.monotonic() < give_up, f"process {process} is {command}"
+        time.sleep(0.02)
+    return True
+
+
 @pytest.mark.parametrize("by_kernel", _WAYS)
+@pytest.mark.parametrize("at_once", [pytest.param(True, id="at once"), pytest.param(False, id="later")])
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_a_child_ends_with_its_owner(tmp_path: Path, by_kernel: bool, end: signal.Signals) -> None:
+def test_a_child_ends_with_its_owner(tmp_path: Path, by_kernel: bool, at_once: bool, end: signal.Signals) -> None:
     words = [sys.executable, "-c", _OWN_A_CHILD, tmp_path / "log", str(int(by_kernel))]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         child = int(owner.stdout.readline())
-        assert "sleep(600)" in command_line(child) or "leash" in command_line(child)
-        os.kill(owner.pid, end)
+        try:
+            # At once the child may still be on its way from the leash to the command.
+            assert at_once or until_it_runs(child)
+        finally:
+            os.kill(owner.pid, end)
     wait_until_ended(child)
 
 
