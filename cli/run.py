@@ -47,7 +47,7 @@ def run(
     allowed_lateness: AllowedLateness = "60s",
     snapshot_interval: Annotated[str, typer.Option(help="What a restart repeats at most.", metavar="DURATION")] = "10s",
     metrics_port: Annotated[
-        int | None, typer.Option(help="Serve /metrics on this loopback port (in a cluster, process N on this + N).")
+        int | None, typer.Option(help="Serve /metrics on this port (in a cluster, process N on this + N).")
     ] = None,
     process: Annotated[int | None, typer.Option(help="This process's number in a cluster.", min=0)] = None,
     addresses: Annotated[
@@ -58,7 +58,6 @@ def run(
     lateness = _duration("--allowed-lateness", allowed_lateness)
     interval = _duration("--snapshot-interval", snapshot_interval)
     rules = read_policies(policies, lateness)
-    bindings = read_registry_option(registry)
     if recovery is not None:
         open_recovery(recovery)
     if processes > 1:
@@ -70,6 +69,7 @@ def run(
     stop = StopRequest()
     stop.listen()
     settle()
+    bindings = _registry(registry, sink, stop)
     detectors = DetectorFactory(rules, load_auth_errors(), micros(lateness))
     groups = group_builder(partial(KeyGroup, detectors.of, Room()))
     if metrics_port is not None:
@@ -77,7 +77,7 @@ def run(
     flow = build_flow(
         _source(source, bindings, lateness, stop),
         groups,
-        _sink(sink),
+        _sink(sink, stop),
         _dead_letter_sink(dead_letters, source),
     )
     run_process(
@@ -121,13 +121,46 @@ def _kafka_source(bindings: Registry, lateness: timedelta, stop: StopRequest) ->
     return source
 
 
-def _sink(name: str) -> Any:
+def _registry(path: Path | None, sink: str, stop: StopRequest) -> Registry:
+    """The file's, where one is given; with the services at hand the one that they keep."""
+    if path is not None or sink != "services":
+        return read_registry_option(path)
+    from cli.registry import DatabaseRegistry
+
+    return DatabaseRegistry(_engine(), lambda: stop.requested)
+
+
+def _engine() -> Any:
+    import sqlalchemy as sa
+
+    postgres = load_settings().postgres
+    return sa.create_engine(postgres.url.get_secret_value(), pool_size=postgres.pool_size, pool_pre_ping=True)
+
+
+def _sink(name: str, stop: StopRequest) -> Any:
+    if name == "services":
+        return _services(stop)
     kind, _, rest = name.partition(":")
     if kind != "file" or not rest:
         fail_usage(f"--sink: {name!r} is neither services nor file:PATH")
     from sinks.files import decision_sink
 
     return decision_sink(Path(rest))
+
+
+def _services(stop: StopRequest) -> Any:
+    from lifecycle.options import LifecycleOptions
+    from sinks.bytewax_adaptor import DecisionServices
+    from sinks.dead_decisions import to_topic
+    from sinks.services import ServicesSink
+
+    settings = load_settings()
+    options = LifecycleOptions(ops_email=settings.ops_email, public_url=settings.http.public_url)
+
+    def make() -> ServicesSink:
+        return ServicesSink(_engine(), options, to_topic(settings.kafka), stopping=lambda: stop.requested)
+
+    return DecisionServices(make)
 
 
 def _dead_letter_sink(path: Path | None, source: str) -> Any:
@@ -144,7 +177,7 @@ def _serve_metrics(port: int) -> None:
     from prometheus_client import start_http_server
 
     try:
-        start_http_server(port, addr="127.0.0.1")
+        start_http_server(port, addr=load_settings().http.host)
     except OSError as error:
         fail_usage(f"--metrics-port: {port}: {error.strerror}")
 

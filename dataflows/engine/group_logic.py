@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from bytewax.operators import StatefulBatchLogic
 
+from config.metrics import CONFLICTING_TERMINAL, DECISIONS, EVENTS, EVENTS_LATE
 from dataflows.decisions import Decision
 from dataflows.engine.delivery import Delivery
 from dataflows.engine.key_groups import KeyGroup
@@ -27,11 +28,27 @@ class GroupLogic(StatefulBatchLogic[Delivery, Decision, bytes]):
             for partition, watermark, events in values
             for timed in self._group.process(partition, events, watermark)
         ]
+        self._count(decisions)
         return decisions, self.RETAIN
 
     def snapshot(self) -> bytes:
         """The group's state."""
         return self._group.snapshot()
+
+    def _count(self, decisions: list[Decision]) -> None:
+        """Hand the group's counts on to the process's metrics, once a batch."""
+        counts = self._group.counts
+        if counts.events:
+            EVENTS.labels("used").inc(counts.events)
+        if counts.duplicates:
+            EVENTS.labels("duplicate").inc(counts.duplicates)
+        if counts.late:
+            EVENTS_LATE.inc(counts.late)
+        if counts.conflicting:
+            CONFLICTING_TERMINAL.inc(counts.conflicting)
+        counts.events = counts.duplicates = counts.late = counts.conflicting = 0
+        for decision in decisions:
+            DECISIONS.labels(decision.kind.value).inc()
 
 
 def group_builder(new_group: Callable[[], KeyGroup]) -> Build:

@@ -16,7 +16,7 @@ from dataflows.detectors.circuit_breaker import CircuitBreaker
 from dataflows.detectors.policies import Policies, PolicySet
 from dataflows.detectors.stuck_executions import NEVER_DUE, StuckExecutions
 from dataflows.engine.memory import Memory, Room, Row
-from dataflows.engine.workflow import Detectors, EndedExecution, EndedMemory, Timed, Workflow, WorkflowState
+from dataflows.engine.workflow import Counts, Detectors, EndedExecution, EndedMemory, Timed, Workflow, WorkflowState
 from dataflows.events import GATE_ERROR_CODES, ControlEvent, CredentialEvent, Event, RunEvent
 from dataflows.times import NEVER
 
@@ -41,15 +41,6 @@ class Owner(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Whose event was seen; one object a workflow, shared by all its entries."""
 
     number: int
-
-
-class Counts(msgspec.Struct):
-    """What became of the run events that a group was given."""
-
-    events: int = 0
-    duplicates: int = 0
-    late: int = 0
-    conflicting: int = 0
 
 
 class DetectorFactory:
@@ -173,7 +164,7 @@ class KeyGroup:
         return self._adopt(WorkflowState(len(self._workflows), tenant_id, workflow_id, partition))
 
     def _adopt(self, state: WorkflowState) -> Workflow:
-        workflow = Workflow(state, self._detectors_of(state.tenant_id, state.workflow_id), self._ended)
+        workflow = Workflow(state, self._detectors_of(state.tenant_id, state.workflow_id), self._ended, self.counts)
         self._workflows.append(workflow)
         self._owners.append(Owner(state.number))
         self._wakes.setdefault(state.partition, [])

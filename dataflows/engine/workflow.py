@@ -65,6 +65,16 @@ class Change(msgspec.Struct, array_like=True, frozen=True, gc=False):
     event: AutomationStatusChanged | WorkflowReleased
 
 
+class Counts(msgspec.Struct):
+    """What became of the run events that a key group was given."""
+
+    events: int = 0
+    duplicates: int = 0
+    late: int = 0
+    #: Second terminal events that differ from the first.
+    conflicting: int = 0
+
+
 class Timed(NamedTuple):
     """A decision, with what orders it among those of other workflows.
 
@@ -113,12 +123,11 @@ class WorkflowState(msgspec.Struct, array_like=True, gc=False):
 class Workflow:
     """Runs the detectors of one workflow over its state; appends what they decide to the list it is given."""
 
-    __slots__ = ("_detectors", "_ended", "_key", "conflicting", "state")
+    __slots__ = ("_counts", "_detectors", "_ended", "_key", "state")
 
-    def __init__(self, state: WorkflowState, detectors: Detectors, ended: EndedMemory) -> None:
+    def __init__(self, state: WorkflowState, detectors: Detectors, ended: EndedMemory, counts: Counts) -> None:
         self.state = state
-        #: Second terminal events that differ from the first, since the process began.
-        self.conflicting = 0
+        self._counts = counts
         self._detectors = detectors
         self._ended = ended
         self._key = (state.tenant_id, state.workflow_id)
@@ -257,7 +266,7 @@ class Workflow:
         if known is not None:
             self._detectors.stuck_executions.expect_end_again(state.stuck, execution_id)
             if NOT_COUNTED not in (code, known.status_code) and known.status_code != code:
-                self.conflicting += 1
+                self._counts.conflicting += 1
             counts = counts and known.status_code == NOT_COUNTED
             if counts:
                 known.status_code = code
