@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import sys
+import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -36,11 +37,17 @@ class Lines(NamedTuple):
 
 
 class _Packed(gzip.GzipFile):
-    """A packed file that closes the file it reads from, too."""
+    """A packed file that closes the file it reads from, too; damage of any kind is an `OSError`."""
 
     def __init__(self, raw: BinaryIO) -> None:
         super().__init__(fileobj=raw)
         self._raw = raw
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            return super().read(size)
+        except (EOFError, zlib.error):
+            raise gzip.BadGzipFile("damaged, or not all of it is there") from None
 
     def close(self) -> None:
         super().close()

@@ -219,3 +219,22 @@ def test_an_empty_file_has_no_lines(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with open_events(path) as file:
         assert lines_of(file) == ([(0, content)] if len(content) == 1 else [])
+
+
+PACKED = gzip.compress(bytes(range(256)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(PACKED[:-9], id="cut off"),
+        pytest.param(PACKED[:10] + b"\xff" + PACKED[11:], id="a block of no known type"),
+        pytest.param(PACKED[:-5] + b"\x00" + PACKED[-4:], id="a sum that is wrong"),
+        pytest.param(PACKED + b"more", id="something after it"),
+    ],
+)
+def test_a_damaged_file_can_t_be_read(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file.gz"
+    path.write_bytes(content)
+    with open_events(path) as file, pytest.raises(gzip.BadGzipFile):
+        lines_of(file)
