@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from config.policies import MisconfiguredPolicyError, load_policies
+from config.policies import MisconfiguredPolicyError, load_policies, parse_policies
 from dataflows.detectors.policies import Policies
 from dataflows.registry import Registry, TrustingRegistry, UnreadableRegistryError, read_registry
 
@@ -25,12 +25,13 @@ def fail_usage(message: str) -> NoReturn:
 
 def read_policies(path: Path | None, allowed_lateness: timedelta) -> Policies:
     """The policies of a file, the defaults without one; exit 2 with every fault named."""
-    if path is None:
-        return Policies()
     try:
+        if path is None:
+            return parse_policies(None, allowed_lateness=allowed_lateness)
         return load_policies(path, allowed_lateness=allowed_lateness)
     except MisconfiguredPolicyError as error:
-        fail_usage("\n  ".join([f"{path}: misconfigured policy", *error.faults]))
+        name = "the shipped policies" if path is None else path
+        fail_usage("\n  ".join([f"{name}: misconfigured policy", *error.faults]))
     except OSError as error:
         fail_usage(f"{path}: {error.strerror}")
 
