@@ -71,9 +71,13 @@ ABC = [block(3, STREAK, "crm", "a b c")]
         pytest.param([*AB, failed(2, "f"), C], ABC, id="another failure neither adds nor resets"),
         pytest.param([*AB, failed(3, "f")], [], id="nor does it fire"),
         pytest.param([*AB, run(2, "cancelled", "f"), C], ABC, id="cancelled neither"),
-        pytest.param([*AB, run(3, "cancelled", "f", system_key="crm", http_status=401)], [], id="with a 401 neither"),
+        pytest.param(
+            [*AB, run(3, "cancelled", "f", system_key="crm", http_status=401)], [], id="cancelled with a 401 neither"
+        ),
         pytest.param([*AB, timed_out(2, "f", system_key="crm"), C], ABC, id="timed_out neither"),
-        pytest.param([*AB, timed_out(3, "f", system_key="crm", http_status=401)], [], id="with a 401 neither"),
+        pytest.param(
+            [*AB, timed_out(3, "f", system_key="crm", http_status=401)], [], id="timed_out with a 401 neither"
+        ),
         pytest.param([*AB, beat(3, "c", system_key="crm", http_status=401)], [], id="what has not ended is none"),
         pytest.param([*AB, ended(3, "c", system_key="crm", http_status=401)], [], id="a success is none"),
         pytest.param([*AB, denied(3, "c", "mail")], [], id="each system has its own streak"),
@@ -552,7 +556,10 @@ def test_an_unblock_clears_the_row_of_successes() -> None:
             pytest.param([credential(1, status)], [block(1, MONITOR, "crm", "")], id=f"{status} fires")
             for status in ("invalid", "expired", "revoked")
         ),
-        *(pytest.param([credential(1, status)], [], id=f"{status} does not") for status in ("active", "unknown")),
+        *(
+            pytest.param([credential(1, status)], [], id=f"{status} does not")
+            for status in ("active", "unknown", "Revoked")
+        ),
         pytest.param(
             [denied(1, "a"), denied(1, "m", "mail"), credential(2, "expired")],
             [block(2, MONITOR, "crm mail", "a m")],
