@@ -41,6 +41,7 @@ class Kafka(Section):
     bootstrap_servers: str = "127.0.0.1:9092"
     events_topic: str = "run_events"
     control_topic: str = "monitor_control"
+    status_topic: str = Field(default="automation_status_changed", description="what other systems learn of statuses")
     dead_letter_topic: str = "run_events.dead_letter"
     decisions_dead_letter_topic: str = "decisions.dead_letter"
     fetch_wait: Duration = Field(

@@ -3,19 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from confluent_kafka import Producer
 
+from config.settings import Kafka
 from dataflows.decisions import Decision
-
-#: How long a producer may take to hand one over before the sink gives up and the process restarts.
-_FLUSH_SECONDS = 30
-
-
-class DeadLetterNotWrittenError(Exception):
-    """The topic did not take a decision. Nothing is lost: a restart replays it."""
+from sinks.kafka import Record, TopicWriter
 
 
 def encode_dead_decision(decision: Decision, code: str) -> bytes:
@@ -33,19 +26,12 @@ def to_file(path: Path) -> Callable[[Decision, str], None]:
     return write
 
 
-def to_topic(bootstrap_servers: str, topic: str, **settings: Any) -> Callable[[Decision, str], None]:
-    """Produce to a topic, and wait until the broker has it."""
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True, **settings})
+def to_topic(kafka: Kafka) -> Callable[[Decision, str], None]:
+    """Write to the topic; while the broker is away the stream is held back."""
+    writer = TopicWriter(kafka, kafka.decisions_dead_letter_topic)
 
     def write(decision: Decision, code: str) -> None:
-        failed: list[object] = []
-        producer.produce(
-            topic,
-            key=decision.decision_id.encode("ascii", "backslashreplace"),
-            value=encode_dead_decision(decision, code),
-            on_delivery=lambda error, _message: failed.append(error) if error is not None else None,
-        )
-        if producer.flush(_FLUSH_SECONDS) or failed:
-            raise DeadLetterNotWrittenError(topic)
+        key = decision.decision_id.encode("ascii", "backslashreplace")
+        writer.write([Record(key, encode_dead_decision(decision, code), [("code", code)])])
 
     return write

@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from cli.embedded.kafka import MockKafka
+from config.settings import Kafka
 from dataflows.decisions import Decision
 from sinks.dead_decisions import to_file, to_topic
 from tests.sinks.given import blocks, stuck
@@ -35,7 +36,7 @@ def test_a_file_takes_one_line_each(tmp_path: Path, said: Decision) -> None:
 @pytest.mark.parametrize("said", UNUSABLE)
 def test_a_topic_has_it_when_the_writer_returns(mock_kafka: MockKafka, said: Decision) -> None:
     mock_kafka.create_topic("decisions.dead_letter", 1)
-    to_topic(mock_kafka.bootstrap_servers, "decisions.dead_letter")(said, "unstorable")
+    to_topic(Kafka(bootstrap_servers=mock_kafka.bootstrap_servers))(said, "unstorable")
     consumer = Consumer({"bootstrap.servers": mock_kafka.bootstrap_servers, "group.id": "reader"})
     consumer.assign([TopicPartition("decisions.dead_letter", 0, OFFSET_BEGINNING)])
     message = consumer.poll(20)

@@ -1,0 +1,36 @@
+"""`breakwater worker`: deliver what the lifecycle has put into its outbox."""
+
+import asyncio
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+
+from config.settings import load_settings
+from lifecycle.emails import smtp_sender
+from lifecycle.jobs import WorkerTiming, build_app, conninfo_of, run_worker
+
+
+def worker(
+    events: Annotated[bool, typer.Option(help="Publish events to Kafka too.")] = True,
+    metrics_port: Annotated[int | None, typer.Option(help="Serve /metrics on this loopback port.")] = None,
+) -> None:
+    """Send notifications, publish events, look after the queue; SIGTERM ends it when the running jobs are done."""
+    settings = load_settings()
+    url = settings.postgres.url.get_secret_value()
+    engine = sa.create_engine(url, pool_size=settings.postgres.pool_size, pool_pre_ping=True)
+    publish = None
+    if events:
+        from sinks.events import EventPublisher
+
+        publish = EventPublisher(settings.kafka)
+    if metrics_port is not None:
+        from prometheus_client import start_http_server
+
+        start_http_server(metrics_port, addr="127.0.0.1")
+    timing = WorkerTiming()
+    app = build_app(conninfo_of(url), engine, smtp_sender(settings.smtp), publish, timing)
+    try:
+        asyncio.run(run_worker(app, timing, with_events=events))
+    finally:
+        engine.dispose()

@@ -1,0 +1,123 @@
+"""The worker's jobs on procrastinate: deliveries, events, and the care of the queue itself."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import procrastinate
+import sqlalchemy as sa
+from procrastinate import builtin_tasks, jobs, retry
+
+from lifecycle.delivery import Publisher, deliver_notification, publish_event
+from lifecycle.emails import Sender
+from lifecycle.kinds import DeliveryOutcome
+from lifecycle.outbox import DELIVER_NOTIFICATION, EVENTS_QUEUE, NOTIFICATIONS_QUEUE, PUBLISH_EVENT
+
+MAINTENANCE_QUEUE = "maintenance"
+
+#: A finished job is of no use but to the curious.
+_KEEP_JOBS = timedelta(days=3)
+
+
+class TryAgain(Exception):  # noqa: N818  (it is a request, not an error)
+    """A delivery did not succeed and another try is due. The try itself is recorded already."""
+
+
+class GivenUp(Exception):  # noqa: N818
+    """The last try has failed too. The queue keeps the job as failed: its dead letter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff(retry.BaseRetryStrategy):
+    """Wait `first`, then twice as long each time, at most `longest`; `tries` None never gives up."""
+
+    tries: int | None
+    first: timedelta
+    longest: timedelta
+
+    def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> retry.RetryDecision | None:
+        """When to run a failed job again; None when it stays failed."""
+        if isinstance(exception, GivenUp) or self.is_last(job):
+            return None
+        wait = min(self.longest, self.first * 2.0 ** min(job.attempts, 32))
+        return retry.RetryDecision(retry_in={"milliseconds": wait // timedelta(milliseconds=1)})
+
+    def is_last(self, job: jobs.Job) -> bool:
+        """Whether the try that is running is the last. `attempts` counts those before it."""
+        return self.tries is not None and job.attempts + 1 >= self.tries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerTiming:
+    """How patient the worker is."""
+
+    #: A day and a half of tries for an email: 30 s, 1 min, 2 min, … at most 4 h apart.
+    email: Backoff = Backoff(tries=16, first=timedelta(seconds=30), longest=timedelta(hours=4))
+    #: Events wait for their broker as long as it takes.
+    events: Backoff = Backoff(tries=None, first=timedelta(seconds=1), longest=timedelta(minutes=5))
+    heartbeat: timedelta = timedelta(seconds=10)
+    #: Without a heartbeat for so long a worker is dead, and its jobs are another's. Many heartbeats long: a short
+    #: one makes a second worker start what the first still does.
+    stalled_after: timedelta = timedelta(seconds=60)
+    #: Six fields; the last is seconds.
+    rescue_schedule: str = "* * * * * */20"
+
+
+def build_app(
+    conninfo: str, engine: sa.Engine, send: Sender, publish: Publisher | None, timing: WorkerTiming
+) -> procrastinate.App:
+    """The worker's application. Without `publish` events stay in the outbox until a worker that has one comes."""
+    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=conninfo))
+
+    @app.task(name=DELIVER_NOTIFICATION, queue=NOTIFICATIONS_QUEUE, retry=timing.email, pass_context=True)
+    def deliver(context: procrastinate.JobContext, *, notification_id: str) -> None:
+        last = timing.email.is_last(context.job)
+        attempt = context.job.attempts + 1
+        match deliver_notification(engine, notification_id, send, attempt=attempt, last=last):
+            case DeliveryOutcome.RETRY:
+                raise TryAgain
+            case DeliveryOutcome.FAILED:
+                raise GivenUp
+
+    if publish is not None:
+
+        @app.task(name=PUBLISH_EVENT, queue=EVENTS_QUEUE, retry=timing.events)
+        def publish_one(*, event_id: str) -> None:
+            publish_event(engine, event_id, publish)
+
+    # No `lock`: a lock that its dead holder never gave back would stop the rescue itself.
+    @app.periodic(cron=timing.rescue_schedule)
+    @app.task(name="rescue_stalled_jobs", queue=MAINTENANCE_QUEUE, queueing_lock="rescue_stalled_jobs")
+    async def rescue_stalled_jobs(timestamp: int) -> None:  # noqa: ARG001  (the queue's signature)
+        stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=timing.stalled_after.total_seconds())
+        for job in stalled:
+            await app.job_manager.retry_job(job)
+
+    @app.periodic(cron="17 4 * * *")
+    @app.task(
+        name="remove_finished_jobs", queue=MAINTENANCE_QUEUE, queueing_lock="remove_finished_jobs", pass_context=True
+    )
+    async def remove_finished_jobs(context: procrastinate.JobContext, timestamp: int) -> None:  # noqa: ARG001
+        await builtin_tasks.remove_old_jobs(context, max_hours=round(_KEEP_JOBS / timedelta(hours=1)))
+
+    return app
+
+
+async def run_worker(app: procrastinate.App, timing: WorkerTiming, *, with_events: bool, wait: bool = True) -> None:
+    """Work until SIGTERM or SIGINT, finishing what is under way; with `wait` False, until nothing is due.
+
+    Needs the main thread, for the signals.
+    """
+    async with app.open_async():
+        await app.run_worker_async(
+            queues=[NOTIFICATIONS_QUEUE, MAINTENANCE_QUEUE, *([EVENTS_QUEUE] if with_events else [])],
+            concurrency=5,
+            wait=wait,
+            shutdown_graceful_timeout=20,
+            update_heartbeat_interval=timing.heartbeat.total_seconds(),
+            stalled_worker_timeout=timing.stalled_after.total_seconds(),
+        )
+
+
+def conninfo_of(url: str) -> str:
+    """SQLAlchemy's address as libpq writes it."""
+    return sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,0 +1,60 @@
+"""Lifecycle events to Kafka: for other systems as CloudEvents, and back to the monitor as control events."""
+
+import json
+
+from config.settings import Kafka
+from lifecycle.outbox import OutboxEvent
+from lifecycle.transitions import STATUS_CHANGED
+from sinks.kafka import Record, TopicWriter
+
+#: `source` of all events, a relative URI as CloudEvents wants it.
+SOURCE = "/breakwater/lifecycle"
+
+
+class EventPublisher:
+    """Publishes an event; durable at the broker when the call returns.
+
+    At least once: a repeat has the same event id. `KafkaException` when the broker did not take it, and then the
+    job tries again; of two topics the first may have it by then.
+    """
+
+    def __init__(self, kafka: Kafka) -> None:
+        """Contacts nothing yet."""
+        self._events = TopicWriter(kafka, kafka.status_topic)
+        self._control = TopicWriter(kafka, kafka.control_topic)
+
+    def __call__(self, event: OutboxEvent) -> None:
+        """Publish to the topic for everybody and to the monitor's own."""
+        self._events.write([to_cloud_event(event)])
+        if event.type == STATUS_CHANGED:
+            self._control.write([to_control_event(event)])
+
+
+def to_cloud_event(event: OutboxEvent) -> Record:
+    """CloudEvents 1.0, Kafka binding, binary mode: attributes in headers, the data as the value."""
+    headers: list[tuple[str, str | bytes | None]] = [
+        ("ce_specversion", "1.0"),
+        ("ce_id", event.event_id),
+        ("ce_type", event.type),
+        ("ce_source", SOURCE),
+        ("ce_subject", event.subject),
+        ("ce_time", event.occurred_at.isoformat()),
+        ("ce_partitionkey", event.message_key),
+        ("content-type", "application/json"),
+    ]
+    return Record(event.message_key.encode(), json.dumps(dict(event.payload)).encode(), headers)
+
+
+def to_control_event(event: OutboxEvent) -> Record:
+    """A status change as the detectors read it (spec 20.2), keyed as run events are, by workflow."""
+    value = {
+        "kind": STATUS_CHANGED,
+        "event_id": event.event_id,
+        "tenant_id": event.tenant_id,
+        "workflow_id": event.message_key,
+        "automation_version_id": event.subject,
+        "from_status": event.payload["from"],
+        "to_status": event.payload["to"],
+        "occurred_at": event.occurred_at.isoformat(),
+    }
+    return Record(event.message_key.encode(), json.dumps(value).encode(), [("content-type", "application/json")])

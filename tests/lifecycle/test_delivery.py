@@ -1,0 +1,360 @@
+"""From the outbox to the people: real jobs, a real SMTP server, retries, rescue (30.3)."""
+
+import asyncio
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cli.embedded.smtp import SmtpSink
+from config.settings import Smtp
+from lifecycle import tables
+from lifecycle.actors import MONITOR
+from lifecycle.blocking import request_block_for_credentials
+from lifecycle.delivery import Publisher
+from lifecycle.emails import smtp_sender
+from lifecycle.jobs import Backoff, WorkerTiming, build_app, conninfo_of, run_worker
+from lifecycle.options import LifecycleOptions
+from lifecycle.outbox import OutboxEvent
+from tests.lifecycle.given import given_world, row, rows
+
+OPTIONS = LifecycleOptions(ops_email="ops@breakwater.example", public_url="https://bw.example")
+AT_ONCE = timedelta(0)
+PATIENT = WorkerTiming(
+    email=Backoff(tries=3, first=AT_ONCE, longest=AT_ONCE),
+    events=Backoff(tries=None, first=AT_ONCE, longest=AT_ONCE),
+)
+#: The tries are one job run each: a failed job is due again in an hour.
+ONE_TRY_A_RUN = WorkerTiming(email=Backoff(tries=3, first=timedelta(hours=1), longest=timedelta(hours=1)))
+
+CLIENT_MAILS = {"ada@acme.example", "bob@acme.example"}
+
+
+def smtp(server: SmtpSink) -> Smtp:
+    """Settings for the test's server."""
+    return Smtp(host=server.host, port=server.port, sender="Breakwater <noreply@breakwater.example>")
+
+
+def given_block(engine: sa.Engine, *versions: tuple[str, str], decision: int = 1) -> None:
+    """Blocked versions, one transaction each."""
+    for number, (tenant_id, version_id) in enumerate(versions or (("t1", "v1"),)):
+        with engine.begin() as connection:
+            request_block_for_credentials(
+                connection,
+                tenant_id=tenant_id,
+                automation_version_id=version_id,
+                actor_context=MONITOR,
+                failed_systems=["crm", "mail"],
+                policy_id="auth_failures",
+                decision_id=f"00000000-0000-5000-8000-{decision + number:012}",
+                options=OPTIONS,
+            )
+
+
+def work(
+    engine: sa.Engine, settings: Smtp, *, publish: Publisher | None = None, timing: WorkerTiming = PATIENT
+) -> None:
+    """Run workers until nothing is due; one stops at the first moment without a job that it may take."""
+    url = engine.url.render_as_string(hide_password=False)
+    tasks = ["deliver_notification", *([] if publish is None else ["publish_event"])]
+    while True:
+        app = build_app(conninfo_of(url), engine, smtp_sender(settings), publish, timing)
+        asyncio.run(run_worker(app, timing, with_events=publish is not None, wait=False))
+        with engine.connect() as connection:
+            due = connection.execute(
+                sa.text(
+                    "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND task_name = ANY(:tasks)"
+                    " AND coalesce(scheduled_at, now()) <= now()"
+                ),
+                {"tasks": tasks},
+            ).scalar_one()
+        if not due:
+            return
+
+
+def jobs(engine: sa.Engine, task: str) -> list[str]:
+    """The statuses of a task's jobs."""
+    with engine.connect() as connection:
+        return list(
+            connection.execute(
+                sa.text("SELECT status::text FROM procrastinate_jobs WHERE task_name = :task ORDER BY id"),
+                {"task": task},
+            ).scalars()
+        )
+
+
+def test_every_email_of_a_block_arrives_once_with_text_and_html(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    given_block(engine)
+    work(engine, smtp(smtp_server))
+    work(engine, smtp(smtp_server))
+    mails = {(mail.message["To"], mail.message["Subject"]): mail for mail in smtp_server.mails}
+    assert len(smtp_server.mails) == 4
+    assert set(mails) == {
+        ("ada@acme.example", "“Invoice sync” is blocked"),
+        ("bob@acme.example", "“Invoice sync” is blocked"),
+        ("ops@breakwater.example", "“Invoice sync” is blocked"),
+        ("ops@breakwater.example", "Credentials failed: Acme, “Invoice sync”"),
+    }
+    mail = mails["ada@acme.example", "“Invoice sync” is blocked"]
+    assert mail.recipients == ("ada@acme.example",)
+    text, html = mail.message.iter_parts()
+    assert (text.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
+    for part in (text, html):
+        content = part.get_content()
+        assert "The credentials for Gmail and Salesforce are invalid or have expired." in content
+        assert "https://bw.example/console/tasks?automation_version_id=v1" in content
+    assert mail.message["Importance"] == "high"
+    assert mail.message["Auto-Submitted"] == "auto-generated"
+
+    notification = row(engine, tables.notifications, recipient="ada@acme.example")
+    assert mail.message["Message-ID"] == f"<{notification['id']}@breakwater.example>"
+    assert notification["status"] == "delivered"
+    assert notification["delivered_at"] is not None
+    delivery = row(engine, tables.deliveries, notification_id=notification["id"])
+    assert (delivery["attempt"], delivery["outcome"], delivery["error_code"]) == (1, "delivered", None)
+    assert delivery["message_id"] == mail.message["Message-ID"]
+    assert {n["status"] for n in rows(engine, tables.notifications)} == {"delivered"}
+
+
+def test_another_tenants_contacts_learn_nothing(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    given_block(engine)
+    work(engine, smtp(smtp_server))
+    assert {address for mail in smtp_server.mails for address in mail.recipients} == {
+        *CLIENT_MAILS,
+        "ops@breakwater.example",
+    }
+
+
+def test_a_job_that_runs_again_sends_nothing_again(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    given_block(engine)
+    work(engine, smtp(smtp_server))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE procrastinate_jobs SET status = 'todo'")
+    work(engine, smtp(smtp_server))
+    assert len(smtp_server.mails) == 4
+    assert len(rows(engine, tables.deliveries)) == 4
+
+
+def test_a_server_that_is_away_is_tried_again_and_gets_the_same_message(
+    engine: sa.Engine, smtp_server: SmtpSink
+) -> None:
+    given_world(engine)
+    given_block(engine)
+    away = smtp(smtp_server).model_copy(update={"port": 1})
+    work(engine, away, timing=ONE_TRY_A_RUN)
+    assert {n["status"] for n in rows(engine, tables.notifications, channel="email")} == {"pending"}
+    assert jobs(engine, "deliver_notification") == ["todo"] * 4
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE procrastinate_jobs SET scheduled_at = NULL")
+    work(engine, smtp(smtp_server), timing=ONE_TRY_A_RUN)
+    assert len(smtp_server.mails) == 4
+    notification = row(engine, tables.notifications, recipient="ada@acme.example")
+    assert [
+        (d["attempt"], d["outcome"], d["error_code"])
+        for d in rows(engine, tables.deliveries, notification_id=notification["id"])
+    ] == [(1, "retry", "unreachable"), (2, "delivered", None)]
+
+
+def test_after_the_last_try_a_notification_is_failed_and_its_job_is_kept(engine: sa.Engine) -> None:
+    given_world(engine)
+    given_block(engine)
+    work(engine, Smtp(port=1))
+    emails = rows(engine, tables.notifications, channel="email")
+    assert {n["status"] for n in emails} == {"failed"}
+    assert jobs(engine, "deliver_notification") == ["failed"] * 4
+    for email in emails:
+        assert [(d["attempt"], d["outcome"]) for d in rows(engine, tables.deliveries, notification_id=email["id"])] == [
+            (1, "retry"),
+            (2, "retry"),
+            (3, "failed"),
+        ]
+
+
+@contextmanager
+def scripted_smtp(**answers: str) -> Iterator[Smtp]:
+    """A server that answers a command with what the script says, and with 250 otherwise."""
+
+    class Session(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.say(answers.get("hello", "220 scripted"))
+            for line in self.rfile:
+                command = line.decode().split()[0].upper().rstrip(":")
+                if command == "QUIT":
+                    self.say("221 bye")
+                    return
+                self.say(answers.get(command.lower(), "354 go on" if command == "DATA" else "250 fine"))
+                if command == "DATA" and "data" not in answers:
+                    while self.rfile.readline() not in (b".\r\n", b""):
+                        pass
+                    self.say(answers.get("end", "250 taken"))
+
+        def say(self, line: str) -> None:
+            self.wfile.write(f"{line}\r\n".encode())
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), Session) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield Smtp(host="127.0.0.1", port=server.server_address[1])
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcomes"),
+    [
+        pytest.param({"rcpt": "550 no such user"}, [("failed", "recipient_refused")], id="no such recipient"),
+        pytest.param({"data": "554 no"}, [("failed", "message_refused")], id="data refused"),
+        pytest.param({"end": "552 too big"}, [("failed", "message_refused")], id="message refused"),
+        pytest.param(
+            {"rcpt": "451 greylisted"}, [("retry", "busy"), ("retry", "busy"), ("failed", "busy")], id="later, thrice"
+        ),
+        pytest.param(
+            {"hello": "421 too many"}, [("retry", "busy"), ("retry", "busy"), ("failed", "busy")], id="no session"
+        ),
+    ],
+)
+def test_what_a_server_answers_decides_whether_to_try_again(
+    engine: sa.Engine, answers: dict[str, str], outcomes: list[tuple[str, str]]
+) -> None:
+    given_world(engine)
+    given_block(engine)
+    with scripted_smtp(**answers) as settings:
+        work(engine, settings)
+    notification = row(engine, tables.notifications, recipient="ada@acme.example")
+    assert notification["status"] == "failed"
+    assert [
+        (d["outcome"], d["error_code"]) for d in rows(engine, tables.deliveries, notification_id=notification["id"])
+    ] == outcomes
+
+
+@pytest.mark.parametrize("address", ["nobody", "a@b@c", "", "x@y.example, z@y.example", "x@y.example\r\nBcc: z@y"])
+def test_an_address_that_is_none_fails_at_once_and_reaches_nobody(
+    engine: sa.Engine, smtp_server: SmtpSink, address: str
+) -> None:
+    given_world(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            sa.update(tables.contacts).where(tables.contacts.c.email == "ada@acme.example").values(email=address)
+        )
+    given_block(engine)
+    work(engine, smtp(smtp_server))
+    (failed,) = rows(engine, tables.notifications, status="failed")
+    assert failed["recipient"] == address
+    assert row(engine, tables.deliveries, notification_id=failed["id"])["error_code"] == "bad_address"
+    assert {address for mail in smtp_server.mails for address in mail.recipients} == {
+        "bob@acme.example",
+        "ops@breakwater.example",
+    }
+
+
+def test_a_name_with_html_and_line_ends_is_shown_as_text(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    name = "<b>Sync</b>\r\nBcc: eve@globex.example"
+    with engine.begin() as connection:
+        connection.execute(sa.update(tables.automations).where(tables.automations.c.id == "a1").values(name=name))
+    given_block(engine)
+    work(engine, smtp(smtp_server))
+    mail = next(mail for mail in smtp_server.mails if mail.recipients == ("ada@acme.example",))
+    assert mail.message["Subject"] == "“<b>Sync</b> Bcc: eve@globex.example” is blocked"
+    assert mail.message["Bcc"] is None
+    _, html = mail.message.iter_parts()
+    assert "<b>" not in html.get_content()
+    assert "&lt;b&gt;Sync" in html.get_content()
+
+
+class Published(list[OutboxEvent]):
+    """Keeps events, and fails as often as it is told."""
+
+    def __init__(self, failures: int = 0) -> None:
+        super().__init__()
+        self._failures = failures
+
+    def __call__(self, event: OutboxEvent) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise ConnectionError
+        self.append(event)
+
+
+def test_events_are_published_once_and_tried_again_without_an_end(engine: sa.Engine) -> None:
+    given_world(engine)
+    given_block(engine, ("t1", "v1"), ("t2", "v2"))
+    published = Published(failures=7)
+    work(engine, Smtp(port=1), publish=published)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE procrastinate_jobs SET status = 'todo' WHERE task_name = 'publish_event'")
+    work(engine, Smtp(port=1), publish=published)
+    assert sorted((e.subject, e.message_key, e.payload["from"], e.payload["to"]) for e in published) == [
+        ("v1", "wf1", "Live", "Blocked"),
+        ("v2", "wf2", "Live", "Blocked"),
+    ]
+    assert all(e["published_at"] is not None for e in rows(engine, tables.outbox_events))
+
+
+def test_events_of_one_version_are_published_in_the_order_of_their_commits(engine: sa.Engine) -> None:
+    given_world(engine)
+    for number in range(5):
+        given_block(engine, decision=10 + number)
+        with engine.begin() as connection:
+            connection.execute(
+                sa.update(tables.automation_versions)
+                .where(tables.automation_versions.c.id == "v1")
+                .values(
+                    status="Live", blocked_reason=None, blocked_at=None, blocked_from_status=None, block_episode_id=None
+                )
+            )
+            connection.execute(sa.update(tables.block_reasons).values(cleared_at=sa.func.now()))
+    published = Published(failures=2)
+    work(engine, Smtp(port=1), publish=published)
+    times = [event.occurred_at for event in published]
+    assert len(times) == 5
+    assert times == sorted(times)
+
+
+def test_a_worker_without_kafka_leaves_events_where_they_are(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    given_block(engine)
+    work(engine, smtp(smtp_server))
+    assert jobs(engine, "publish_event") == ["todo"]
+    assert row(engine, tables.outbox_events)["published_at"] is None
+
+
+def test_the_job_of_a_worker_that_died_is_another_ones(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    given_block(engine)
+    with engine.begin() as connection:
+        worker: Any = connection.exec_driver_sql(
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '5 minutes') RETURNING id"
+        ).scalar_one()
+        connection.execute(
+            sa.text(
+                "UPDATE procrastinate_jobs SET status = 'doing', worker_id = :worker"
+                " WHERE task_name = 'deliver_notification'"
+            ),
+            {"worker": worker},
+        )
+    url = engine.url.render_as_string(hide_password=False)
+    timing = WorkerTiming(rescue_schedule="* * * * * *", stalled_after=timedelta(seconds=30))
+    app = build_app(conninfo_of(url), engine, smtp_sender(smtp(smtp_server)), None, timing)
+
+    async def until_all_arrived() -> None:
+        working = asyncio.create_task(run_worker(app, timing, with_events=False))
+        await asyncio.to_thread(smtp_server.wait_for, 4, timedelta(seconds=30))
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    asyncio.run(until_all_arrived())
+    assert len(smtp_server.mails) == 4
