@@ -21,6 +21,9 @@ from dataflows.detectors.policies import (
     StuckExecutionsPolicy,
 )
 
+#: What holds where nobody says otherwise.
+DEFAULT_FILE = Path(__file__).with_name("policies.yaml")
+
 
 class MisconfiguredPolicyError(Exception):
     """A policy file can't be used. Raised on reading; the last good policies stay in force.
@@ -137,6 +140,11 @@ def parse_policies(document: object, *, allowed_lateness: timedelta) -> Policies
     if faults:
         raise MisconfiguredPolicyError(faults)
     return policies
+
+
+def policy_file_schema() -> dict[str, Any]:
+    """The JSON Schema of the policy file; durations are strings there."""
+    return _File.model_json_schema()
 
 
 def _without_nothing(document: Any) -> Any:

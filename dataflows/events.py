@@ -65,7 +65,8 @@ class JobType(StrEnum):
 
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
-EventId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
+EVENT_ID_PATTERN = "^[A-Za-z0-9._:-]+$"
+EventId = Annotated[str, Meta(min_length=1, max_length=128, pattern=EVENT_ID_PATTERN)]
 SystemKey = Annotated[str, Meta(max_length=64)]
 AwareTime = Annotated[datetime, Meta(tz=True)]
 Count = Annotated[int, Meta(ge=0)]
