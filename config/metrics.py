@@ -3,6 +3,8 @@
 Labels are bounded by design: never a tenant, a workflow or an id.
 """
 
+from dataclasses import dataclass
+
 from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS = Counter("breakwater_events_total", "Run events read, by outcome (used, duplicate).", ["outcome"])
@@ -41,3 +43,21 @@ DELIVERIES = Counter(
 )
 KAFKA_LAG = Gauge("breakwater_kafka_lag", "Messages not yet read, by topic and partition.", ["topic", "partition"])
 KAFKA_LOST = Counter("breakwater_kafka_messages_lost_total", "Messages that retention dropped unread.", ["topic"])
+
+
+@dataclass(frozen=True, slots=True)
+class ReadGauge:
+    """A gauge without a value in this process: it is read from the database when somebody asks."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+DATABASE_UP = ReadGauge("breakwater_database_up", "Whether the database answered this scrape (1) or not (0).")
+AUTOMATIONS_BLOCKED = ReadGauge("breakwater_automations_blocked", "Automation versions that are Blocked now.")
+WORKFLOWS_BLACKLISTED = ReadGauge("breakwater_workflows_blacklisted", "Workflows on the blacklist now.")
+TASKS_OPEN = ReadGauge("breakwater_tasks_open", "Open tasks, by kind and priority.", ("kind", "priority"))
+DECISIONS_RECORDED = ReadGauge(
+    "breakwater_decisions_recorded", "Decisions in the database, by kind (applied or refused).", ("kind",)
+)

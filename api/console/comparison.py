@@ -1,0 +1,143 @@
+"""What was observed beside the threshold that it was compared with, row by row, for a decision's page."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from api.console.times import show_duration, show_time
+
+_MAX_VALUE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table; None leaves a cell empty."""
+
+    label: str
+    observed: str | None
+    threshold: str | None
+    #: The line that the reason code is about.
+    decisive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """An observed value, its threshold, and how the one is held against the other."""
+
+    label: str
+    observed: str
+    threshold: str | None = None
+    sign: str = ""
+    reason_code: str | None = None
+
+
+#: In the order of reading.
+_PAIRS = (
+    _Pair("Refused in a row", "consecutive_failures", "consecutive_failures", "at least ", "consecutive_failures"),
+    _Pair("Share of runs refused", "failure_ratio", "failure_ratio", "more than ", "failure_ratio"),
+    _Pair("Runs refused in the window", "auth_failures"),
+    _Pair("Runs in the window", "runs", "min_runs", "at least ", None),
+    _Pair("Stuck executions in the window", "stuck_count", "threshold", "at least ", "stuck_threshold"),
+    _Pair("Newest of them", "newest_stuck_at"),
+    _Pair("Last sign of life", "last_activity_at"),
+    _Pair("Called stuck", "stuck_at"),
+    _Pair("Moved again with", "status"),
+)
+_THRESHOLDS_ALONE = {
+    "window_seconds": "Window",
+    "run_timeout_seconds": "Silence allowed",
+    "queue_timeout_seconds": "Silence allowed in the queue",
+}
+
+
+def compare(
+    observed: Mapping[str, Any], threshold: Mapping[str, Any], *, reason_code: str, occurred_at: datetime
+) -> list[Row]:
+    """Rows for everything that a decision holds; what is not known here comes last, under its own name."""
+    rows = [
+        Row(
+            pair.label,
+            _show(pair.observed, observed.get(pair.observed)) if pair.observed in observed else None,
+            _limit(pair, threshold),
+            decisive=pair.reason_code == reason_code,
+        )
+        for pair in _PAIRS
+        if pair.observed in observed
+    ]
+    known = {pair.observed for pair in _PAIRS}
+    used = {pair.threshold for pair in _PAIRS if pair.observed in observed}
+    silence = _silence(observed, threshold, occurred_at)
+    if silence is not None:
+        rows.append(silence)
+        used.add("run_timeout_seconds")
+    for key, label in _THRESHOLDS_ALONE.items():
+        if threshold.get(key) is not None and key not in used:
+            rows.append(Row(label, None, _show(key, threshold[key])))
+    used |= _THRESHOLDS_ALONE.keys()
+    rest = [*(key for key in observed if key not in known), *(key for key in threshold if key not in used)]
+    rows += [
+        Row(
+            _name(key),
+            _show(key, observed[key]) if key in observed and key not in known else None,
+            _show(key, threshold[key]) if key in threshold and key not in used else None,
+        )
+        for key in dict.fromkeys(rest)
+    ]
+    return rows
+
+
+def _limit(pair: _Pair, threshold: Mapping[str, Any]) -> str | None:
+    if pair.threshold is None or pair.threshold not in threshold:
+        return None
+    value = threshold[pair.threshold]
+    return "rule is off" if value is None else f"{pair.sign}{_show(pair.threshold, value)}"
+
+
+def _silence(observed: Mapping[str, Any], threshold: Mapping[str, Any], occurred_at: datetime) -> Row | None:
+    """How long a stuck execution had given no sign of life, beside how long it may."""
+    last, allowed = _time(observed.get("last_activity_at")), threshold.get("run_timeout_seconds")
+    if last is None or allowed is None:
+        return None
+    return Row("Without a sign of life", show_duration(occurred_at - last), _show("_seconds", allowed), decisive=True)
+
+
+def _show(key: str, value: Any) -> str:
+    """A JSON value for people; never longer than a line or two."""
+    if value is None:
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return _number(key, value)
+    if key.endswith("_at") and (at := _time(value)) is not None:
+        return show_time(at)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_VALUE else f"{text[: _MAX_VALUE - 1]}…"
+
+
+def _number(key: str, value: float) -> str:
+    if key.endswith("_ratio"):
+        return f"{value * 100:.4g} %"
+    if key.endswith("_seconds"):
+        try:
+            return show_duration(timedelta(seconds=value))
+        except (OverflowError, ValueError):
+            return f"{value} s"
+    return f"{value:,}"
+
+
+def _time(value: Any) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None
+
+
+def _name(key: str) -> str:
+    words = key.replace("_", " ").strip()[:80]
+    return words[:1].upper() + words[1:] or "—"

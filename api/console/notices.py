@@ -1,0 +1,58 @@
+"""One line about the form that was just sent, shown once on the page that follows it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+COOKIE = "breakwater_notice"
+
+
+class Notice(StrEnum):
+    """The closed list of what may be said; the cookie holds one of these words."""
+
+    CLAIMED = "claimed"
+    COMPLETED = "completed"
+    ALREADY_DONE = "already_done"
+    STALE = "stale"
+    CLOSED = "closed"
+    NAMED = "named"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A notice as it is shown."""
+
+    text: str
+    good: bool
+
+
+_LINES = {
+    Notice.CLAIMED: Line("The task is yours.", good=True),
+    Notice.COMPLETED: Line("The task is complete.", good=True),
+    Notice.ALREADY_DONE: Line("That was done already.", good=True),
+    Notice.STALE: Line(
+        "Somebody changed this task meanwhile, so nothing was done. Look at it as it is now, and decide again.",
+        good=False,
+    ),
+    Notice.CLOSED: Line("This task is closed already, so nothing was done.", good=False),
+    Notice.NAMED: Line("Your name is kept in this browser.", good=True),
+}
+
+
+def read(request: Request) -> Line | None:
+    """What to show on this page."""
+    word = request.cookies.get(COOKIE)
+    return _LINES[Notice(word)] if word in set(Notice) else None
+
+
+def leave(response: Response, notice: Notice) -> None:
+    """Leave a notice for the next page; it is gone after half a minute, shown or not."""
+    response.set_cookie(COOKIE, notice.value, max_age=30, path="/console", httponly=True, samesite="lax")
+
+
+def forget(request: Request, response: Response) -> None:
+    """Once is enough."""
+    if COOKIE in request.cookies:
+        response.delete_cookie(COOKIE, path="/console", httponly=True, samesite="lax")

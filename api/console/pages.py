@@ -1,0 +1,85 @@
+"""Make pages from templates; every value is shown as text."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from api import csrf
+from api.console import notices, operator, words
+from api.console.times import show_age, show_duration, show_time
+
+
+def _age(at: datetime) -> Markup:
+    now = datetime.now(UTC)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(at.isoformat(), show_time(at), show_age(at, now))
+
+
+def _when(at: datetime) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), show_time(at))
+
+
+_environment = Environment(
+    loader=FileSystemLoader(str(files("api") / "templates")),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters.update(age=_age, when=_when, duration=show_duration, call=words.call, actor=words.call_actor)
+_environment.globals["words"] = words
+
+
+def page(
+    request: Request, template: str, context: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK
+) -> HTMLResponse:
+    """A page of the console, with the browser's form token, its operator's name and the notice of the last form."""
+    known = csrf.token_of(request)
+    token = known or csrf.new_token()
+    html = _environment.get_template(template).render(
+        {
+            "form_token": token,
+            "operator": operator.name_of(request),
+            "notice": notices.read(request),
+            "path": request.url.path,
+            **context,
+        }
+    )
+    response = HTMLResponse(html, status)
+    if known is None:
+        csrf.remember_token(response, token, secure=request.url.scheme == "https")
+    notices.forget(request, response)
+    return response
+
+
+def fault_page(request: Request, status: HTTPStatus, message: str) -> Response:
+    """What went wrong and what to do. Reads neither the database nor the browser's cookies."""
+    html = _environment.get_template("fault.html").render(
+        {
+            "status": status.value,
+            "title": _FAULTS.get(status, status.phrase),
+            "message": message,
+            "path": request.url.path,
+            "operator": None,
+            "notice": None,
+        }
+    )
+    return HTMLResponse(html, status)
+
+
+_FAULTS = {
+    HTTPStatus.BAD_REQUEST: "This address can't be used",
+    HTTPStatus.FORBIDDEN: "Not done",
+    HTTPStatus.NOT_FOUND: "Nothing here",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Not possible here",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too much",
+    HTTPStatus.MISDIRECTED_REQUEST: "Wrong address",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not available right now",
+}

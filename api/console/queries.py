@@ -1,0 +1,73 @@
+"""What the addresses of lists may say: every parameter closed or bounded, so that links can be shared."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from urllib.parse import parse_qsl, urlencode
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+
+from lifecycle.kinds import DecisionKind, TaskKind, TaskStatus
+from lifecycle.tasks import TaskFilter
+
+
+def _absent_if_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
+class TaskView(StrEnum):
+    """Which tasks a list shows."""
+
+    OPEN = "open"
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+
+
+_Id = Annotated[str, StringConstraints(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Cursor = Annotated[str | None, StringConstraints(max_length=100), BeforeValidator(_absent_if_empty)]
+
+
+class ListQuery(BaseModel):
+    """Parameters of any list; unknown ones are left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    #: Where the page begins; None for the first one.
+    cursor: _Cursor = None
+
+    def link(self, **changes: Any) -> str:
+        """The same list with other parameters, as a query string; empty for the plain list."""
+        changed = self.model_copy(update=changes)
+        return urlencode(changed.model_dump(mode="json", exclude_defaults=True))
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """A query string as `link` makes it; the plain list for anything else."""
+        try:
+            return cls.model_validate(dict(parse_qsl(text[:2000], max_num_fields=20)))
+        except (ValidationError, ValueError):
+            return cls()
+
+
+class TaskQuery(ListQuery):
+    """Parameters of the list of tasks."""
+
+    status: Annotated[TaskView, BeforeValidator(lambda value: value or TaskView.OPEN)] = TaskView.OPEN
+    kind: Annotated[TaskKind | None, BeforeValidator(_absent_if_empty)] = None
+    automation_version_id: Annotated[_Id | None, BeforeValidator(_absent_if_empty)] = None
+
+    @property
+    def filter(self) -> TaskFilter:
+        """The same for the lifecycle."""
+        return TaskFilter(
+            status=None if self.status is TaskView.OPEN else TaskStatus(self.status.value),
+            kind=self.kind,
+            automation_version_id=self.automation_version_id,
+        )
+
+
+class DecisionQuery(ListQuery):
+    """Parameters of the list of decisions."""
+
+    kind: Annotated[DecisionKind | None, BeforeValidator(_absent_if_empty)] = None

@@ -1,0 +1,97 @@
+"""What things are called on pages. A word that is not here is shown as it is, without underscores."""
+
+from collections.abc import Mapping
+
+from lifecycle.kinds import DecisionKind, DecisionOutcome, Priority, TaskKind, TaskStatus
+
+TASK_KINDS: Mapping[str, str] = {
+    TaskKind.CREDENTIALS_ISSUE: "Credentials",
+    TaskKind.REMEDIATION: "Remediation",
+    TaskKind.BUILD_CHECKLIST: "Build checklist",
+    TaskKind.QA_FIX: "QA fix",
+    TaskKind.BLACKLIST_REVIEW: "Blacklist review",
+    TaskKind.CREDIT_CASE: "Credit case",
+    TaskKind.EVIDENCE_HYGIENE: "Evidence hygiene",
+    TaskKind.QA_CHECKLIST: "QA checklist",
+    TaskKind.APPROVAL: "Approval",
+    TaskKind.GENERAL_TODO: "To do",
+}
+
+TASK_STATUSES: Mapping[str, str] = {
+    TaskStatus.PENDING: "Unclaimed",
+    TaskStatus.IN_PROGRESS: "In progress",
+    TaskStatus.COMPLETE: "Complete",
+    TaskStatus.CANCELLED: "Cancelled",
+}
+
+PRIORITIES: Mapping[str, str] = {
+    Priority.LOW: "Low",
+    Priority.MEDIUM: "Medium",
+    Priority.HIGH: "High",
+    Priority.CRITICAL: "Critical",
+}
+
+DECISION_KINDS: Mapping[str, str] = {
+    DecisionKind.BLOCK_FOR_CREDENTIALS: "Block for credentials",
+    DecisionKind.EXECUTION_STUCK: "Execution stuck",
+    DecisionKind.EXECUTION_RECOVERED: "Execution recovered",
+    DecisionKind.BLACKLIST_WORKFLOW: "Blacklist workflow",
+    DecisionKind.CREDIT_INCIDENT: "Credit incident",
+    DecisionKind.SPEND_ANOMALY: "Spend anomaly",
+    DecisionKind.SILENCE: "Silence",
+}
+
+REASONS: Mapping[str, str] = {
+    "consecutive_failures": "The system refused the credentials as many times in a row as the policy allows.",
+    "failure_ratio": "Too large a share of the runs in the window was refused for their credentials.",
+    "integration_monitor": "The integration monitor reported the credentials as invalid, expired or revoked.",
+    "no_activity": "The execution gave no sign of life for as long as the policy waits.",
+    "platform_timeout": "The platform itself reported that the execution timed out.",
+    "activity": "The execution had been called stuck, and has moved again.",
+    "terminal": "The execution had been called stuck, and has ended after all.",
+    "stuck_threshold": "Executions of this workflow got stuck as often within the window as the policy allows.",
+}
+
+OUTCOMES: Mapping[str, str] = {
+    DecisionOutcome.APPLIED: "Applied",
+    DecisionOutcome.REFUSED: "Refused",
+}
+
+#: What was done (`outcome_reason`), or why nothing was.
+EFFECTS: Mapping[str, str] = {
+    "blocked": "The automation was blocked.",
+    "merged": "The automation was blocked already; what was new was added to that block.",
+    "already_applied": "Nothing was missing: this was done already.",
+    "skipped": "Nothing was blocked, because of the automation's status. Operations got a task.",
+    "recorded": "The execution was recorded.",
+    "blacklisted": "The workflow was put on the blacklist.",
+    "automation_version_not_found": "Nothing was done: this tenant has no such automation version.",
+    "workflow_not_found": "Nothing was done: this tenant has no such workflow.",
+    "automation_not_active": "Nothing was done: the automation is archived.",
+}
+
+ACTIONS: Mapping[str, str] = {
+    "update_status": "Status changed",
+    "block_automation": "Automation blocked",
+    "unblock_automation": "Automation unblocked",
+    "blacklist_workflow": "Workflow blacklisted",
+    "release_workflow": "Workflow released",
+    "create_task": "Task created",
+    "update_task": "Task changed",
+}
+
+#: Who did something: automatic ones by name, others as they named themselves.
+_SERVICES: Mapping[str, str] = {
+    "service:monitor": "Breakwater, by itself",
+    "service:seed": "Import",
+}
+
+
+def call(word: str, names: Mapping[str, str]) -> str:
+    """What a word is called."""
+    return names.get(word) or word.replace("_", " ").strip().capitalize() or "—"
+
+
+def call_actor(actor: str) -> str:
+    """What somebody is called."""
+    return _SERVICES.get(actor) or actor.removeprefix("operator:")

@@ -1,0 +1,39 @@
+"""A form is taken only from the browser that it was given to: a token in the form equals one in a cookie.
+
+The cookie is SameSite=Strict, so another site's page can't have it sent along; nor can it read the token.
+"""
+
+import re
+import secrets
+from typing import Annotated
+
+from fastapi import Form, HTTPException, Request
+from starlette.responses import Response
+
+COOKIE = "breakwater_form"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+def token_of(request: Request) -> str | None:
+    """The browser's token; None when it has none, or not one of ours."""
+    token = request.cookies.get(COOKIE, "")
+    return token if _TOKEN.fullmatch(token) else None
+
+
+def new_token() -> str:
+    """A token that nobody can guess."""
+    return secrets.token_urlsafe(32)
+
+
+def remember_token(response: Response, token: str, *, secure: bool) -> None:
+    """Set the cookie, for as long as the browser runs."""
+    response.set_cookie(COOKIE, token, path="/console", httponly=True, samesite="strict", secure=secure)
+
+
+def require_token(request: Request, token: Annotated[str, Form(alias="form_token", max_length=100)] = "") -> None:
+    """A route's dependency: refuse a form that this browser was not given."""
+    expected = token_of(request)
+    if expected is None or not secrets.compare_digest(expected.encode(), token.encode()):
+        raise HTTPException(
+            403, "This form has expired, or cookies are switched off. Open the page again, and repeat it there."
+        )

@@ -1,0 +1,103 @@
+"""Turn what a route raises into an answer: a page for people under `/console`, JSON elsewhere.
+
+Answers say what to do, and nothing of what the error itself said.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+import psycopg.errors
+import sqlalchemy as sa
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from api.console.pages import fault_page
+from lifecycle.cursors import BadCursorError
+
+#: Seconds after which a client may ask again.
+RETRY_AFTER = 5
+
+_log = structlog.get_logger(__name__)
+
+
+def refuse(request: Request, status: HTTPStatus, message: str) -> Response:
+    """Say no, in the form that the asked part of the API speaks."""
+    if request.url.path == "/" or request.url.path.startswith("/console"):
+        return fault_page(request, status, message)
+    return JSONResponse({"error": status.phrase.lower().replace(" ", "_"), "message": message}, status)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer for everything that routes are expected to raise."""
+    handlers: dict[type[Exception], Callable[[Request, Exception], Response]] = {
+        HTTPException: _on_http_exception,
+        RequestValidationError: _on_invalid_request,
+        BadCursorError: _on_bad_cursor,
+        sa.exc.OperationalError: _on_database_away,
+        sa.exc.InterfaceError: _on_database_away,
+        sa.exc.TimeoutError: _on_database_away,
+        sa.exc.ProgrammingError: _on_wrong_schema,
+    }
+    for error, handler in handlers.items():
+        app.add_exception_handler(error, handler)
+
+
+_MESSAGES = {
+    HTTPStatus.NOT_FOUND: "There is no such page. Check the address, or start from the list of tasks.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address can't be used that way. Start from the list of tasks.",
+}
+
+
+def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    own_words = error.detail if error.detail != status.phrase else None
+    response = refuse(request, status, own_words or _MESSAGES.get(status, status.description))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    if any(fault["loc"][0] == "path" for fault in error.errors()):
+        return refuse(request, HTTPStatus.NOT_FOUND, _MESSAGES[HTTPStatus.NOT_FOUND])
+    # The names are our own, the values are not repeated.
+    names = sorted({str(fault["loc"][-1]) for fault in error.errors()})
+    message = f"These parts can't be used: {', '.join(names)[:200]}. Correct them, or start from the plain list."
+    return refuse(request, HTTPStatus.BAD_REQUEST, message)
+
+
+def _on_bad_cursor(request: Request, _error: Exception) -> Response:
+    message = (
+        "The list can't go on from there: the link is damaged or belongs to another list. Start at its first page."
+    )
+    return refuse(request, HTTPStatus.BAD_REQUEST, message)
+
+
+def _on_database_away(request: Request, error: Exception) -> Response:
+    _log.warning("database_away", error=type(error).__qualname__)
+    response = refuse(
+        request,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The database does not answer. Nothing is lost: wait a moment, then load this page again.",
+    )
+    response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
+
+
+def _on_wrong_schema(request: Request, error: Exception) -> Response:
+    assert isinstance(error, sa.exc.ProgrammingError)
+    if not isinstance(error.orig, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+        raise error
+    _log.error("database_not_migrated")
+    response = refuse(
+        request,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The database is not prepared for this version. Run “breakwater migrate”, then load this page again.",
+    )
+    response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response

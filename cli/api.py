@@ -1,0 +1,66 @@
+"""`breakwater api`: the console, `/metrics` and the health checks over HTTP."""
+
+import socket
+from ipaddress import ip_address
+from typing import Annotated
+
+import structlog
+import typer
+
+from cli.options import fail_usage
+from config.settings import load_settings
+
+
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; loopback by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = None,
+    without_sign_in: Annotated[
+        bool, typer.Option("--without-sign-in", help="Listen beyond loopback, though anybody may then use the console.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="One more name that requests may be addressed to.", metavar="NAME")
+    ] = None,
+) -> None:
+    """Serve the console, /metrics and the health checks."""
+    import uvicorn
+
+    from api.app import create_app
+    from api.database import Database
+
+    settings = load_settings()
+    host = settings.http.host if host is None else host
+    port = settings.http.port if port is None else port
+    if not is_loopback(host):
+        if not without_sign_in:
+            fail_usage(
+                f"--host {host}: this version has no sign-in, so it listens on loopback alone;"
+                " --without-sign-in lets everybody in who can reach it"
+            )
+        structlog.get_logger(__name__).warning("console_without_sign_in", host=host, port=port)
+    listener = _listen(host, port)
+    app = create_app(
+        Database(settings.postgres.url.get_secret_value(), pool_size=settings.postgres.pool_size),
+        public_url=settings.http.public_url,
+        allowed_hosts=[host, *(allow_host or ())],
+    )
+    name = f"[{host}]" if ":" in host else host
+    typer.echo(f"console: http://{name}:{listener.getsockname()[1]}/console")
+    uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
+    ).run(sockets=[listener])
+
+
+def is_loopback(host: str) -> bool:
+    """True for names and addresses that no other machine can reach."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        fail_usage(f"can't listen on {host} port {port}: {error.strerror}")
