@@ -20,12 +20,24 @@ SETTLING = timedelta(seconds=1)
 #: Messages taken from librdkafka at once.
 BATCH = 5_000
 
-#: A fetch is tried again by librdkafka after these, on top of those that say so themselves.
+#: Errors after which librdkafka tries again by itself. Any other ends the flow, which starts again from its snapshot:
+#: better than to be silent for ever about an error that does not pass.
 _PASSING = {
     KafkaError._TRANSPORT,  # noqa: SLF001  (their name for errors that don't come from a broker)
     KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
     KafkaError._TIMED_OUT,  # noqa: SLF001
     KafkaError._RESOLVE,  # noqa: SLF001
+    KafkaError.UNKNOWN,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.OFFSET_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.KAFKA_STORAGE_ERROR,
 }
 
 log = structlog.get_logger(__name__)
@@ -173,7 +185,7 @@ class TopicLog:
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             self._lost_from = self._read_to or 0
             self._assign(OFFSET_BEGINNING)
-        elif error.retriable() or error.code() in _PASSING:
+        elif error.code() in _PASSING:
             self._on_error(error)
         else:
             raise KafkaException(error)

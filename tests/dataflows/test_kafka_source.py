@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from structlog.testing import capture_logs
 
@@ -15,6 +15,9 @@ from dataflows.sources.topic_log import GROUP
 from dataflows.times import to_micros
 from tests.dataflows.kafka_given import SKEW, Broker, Clock, Monitor, a_broker, go_on
 from tests.given import HOUR, LATENESS, MICROSECOND, SECOND, changed, ended, short, started, stuck, time
+
+#: The request to read, in Kafka's protocol.
+FETCH = 1
 
 MINUTE = 1.0
 TIMEOUT = 30 * MINUTE
@@ -106,8 +109,8 @@ def test_a_control_event_waits_for_the_run_events_written_before_it(broker: Brok
     broker.write([now], partition=0, written=first + 36_000_000)
     with Monitor(broker, Clock(time(10 * HOUR))) as monitor:
         monitor.wait_for_events(401)
-        assert monitor.events[-1][1].tenant_id == now["tenant_id"]
-        assert monitor.events[-1][0] == 400
+        last = max(monitor.events, key=lambda pair: pair[0])
+        assert last[1].occurred_at == time(10 * HOUR)
         assert monitor.decisions == []
 
 
@@ -219,3 +222,18 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(broker: Broker)
     settings = Kafka(bootstrap_servers=broker.settings.bootstrap_servers, events_topic="other")
     with pytest.raises(UnreadableTopicsError, match=r"no topic other at .* make it with `breakwater init-topics`"):
         find_topics(AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 2}), settings)
+
+
+def test_an_error_that_passes_is_waited_out(broker: Broker) -> None:
+    broker.mock.answer_with_errors(FETCH, [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.REQUEST_TIMED_OUT] * 2)
+    broker.write([started(0)], partition=0)
+    with Monitor(broker, Clock(time(2))) as monitor:
+        monitor.wait_for_events(1)
+
+
+def test_an_error_that_does_not_pass_ends_the_flow(broker: Broker) -> None:
+    broker.mock.answer_with_errors(FETCH, [KafkaError.TOPIC_AUTHORIZATION_FAILED] * 4)
+    broker.write([started(0)], partition=0)
+    with Monitor(broker, Clock(time(2))) as monitor, pytest.raises(KafkaException) as raised:
+        monitor.wait_for_events(1)
+    assert raised.value.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED

@@ -104,7 +104,8 @@ def ids(folder: Path) -> set[str]:
         return set()
 
 
-def test_the_same_events_give_the_same_decisions_as_detect(broker: Broker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_the_same_events_give_the_same_decisions_as_detect(broker: Broker, tmp_path: Path, processes: str) -> None:
     lines = a_day(1)
     then = expected(lines)
     assert {kind.value: count for kind, count in Counter(one.kind for one in then.values()).items()}.keys() == {
@@ -114,7 +115,7 @@ def test_the_same_events_give_the_same_decisions_as_detect(broker: Broker, tmp_p
         "blacklist_workflow",
     }
     broker.write(lines, written=FIRST)
-    with a_monitor(broker, tmp_path) as process:
+    with a_monitor(broker, tmp_path, "--processes", processes) as process:
         wait_for("all decisions", lambda: len(ids(tmp_path)) >= len(then))
         end_well(process)
     first = written(tmp_path)
