@@ -8,6 +8,7 @@ import structlog
 import typer
 
 from cli.options import fail_usage
+from config.logs import configure_logs
 from config.settings import load_settings
 
 
@@ -28,6 +29,7 @@ def api(
     from api.database import Database
 
     settings = load_settings()
+    configure_logs(settings.log_format)
     host = settings.http.host if host is None else host
     port = settings.http.port if port is None else port
     if not is_loopback(host):

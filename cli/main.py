@@ -4,6 +4,7 @@ A command's module is imported when the command is asked for: `detect` on a smal
 frameworks, nor need a database driver.
 """
 
+import sys
 from importlib import import_module
 
 import typer
@@ -50,5 +51,22 @@ def breakwater() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; a setting that can't be used ends it with code 2 and is named."""
+    try:
+        app()
+    except Exception as error:
+        if "pydantic" not in sys.modules or not _say_faults(error):
+            raise
+        sys.exit(2)
+
+
+def _say_faults(error: Exception) -> bool:
+    """Name the settings that a validation error is about, without their values."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError) or error.title != "Settings":
+        return False
+    for fault in error.errors(include_input=False, include_url=False):
+        name = "BREAKWATER_" + "__".join(str(part).upper() for part in fault["loc"])
+        typer.echo(f"breakwater: {name}: {fault['msg'].removeprefix('Value error, ')}", err=True)
+    return True

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from cli.options import (
-    AllowedLateness,
     PoliciesFile,
     RegistryFile,
     fail_usage,
@@ -18,6 +17,7 @@ from cli.options import (
 )
 from config.auth_errors import load_auth_errors
 from config.durations import parse_duration
+from config.logs import configure_logs
 from config.settings import load_settings
 from dataflows.engine.cluster import open_recovery, run_cluster, run_process
 from dataflows.engine.garbage import settle
@@ -44,8 +44,13 @@ def run(
         Path | None,
         typer.Option(help="File for messages that can't be used (with kafka, their topic by default).", metavar="FILE"),
     ] = None,
-    allowed_lateness: AllowedLateness = "60s",
-    snapshot_interval: Annotated[str, typer.Option(help="What a restart repeats at most.", metavar="DURATION")] = "10s",
+    allowed_lateness: Annotated[
+        str | None,
+        typer.Option(help="Disorder that changes no decision; the setting's by default.", metavar="DURATION"),
+    ] = None,
+    snapshot_interval: Annotated[
+        str | None, typer.Option(help="What a restart repeats at most; the setting's by default.", metavar="DURATION")
+    ] = None,
     metrics_port: Annotated[
         int | None, typer.Option(help="Serve /metrics on this port (in a cluster, process N on this + N).")
     ] = None,
@@ -55,8 +60,10 @@ def run(
     ] = None,
 ) -> None:
     """Run the monitor: read run events, decide, hand decisions to a sink."""
-    lateness = _duration("--allowed-lateness", allowed_lateness)
-    interval = _duration("--snapshot-interval", snapshot_interval)
+    settings = load_settings()
+    configure_logs(settings.log_format)
+    lateness = _duration("--allowed-lateness", allowed_lateness) or settings.stream.allowed_lateness
+    interval = _duration("--snapshot-interval", snapshot_interval) or settings.stream.snapshot_interval
     rules = read_policies(policies, lateness)
     if recovery is not None:
         open_recovery(recovery)
@@ -182,7 +189,9 @@ def _serve_metrics(port: int) -> None:
         fail_usage(f"--metrics-port: {port}: {error.strerror}")
 
 
-def _duration(option: str, text: str) -> timedelta:
+def _duration(option: str, text: str | None) -> timedelta | None:
+    if text is None:
+        return None
     try:
         return parse_duration(text)
     except ValueError as error:

@@ -6,6 +6,7 @@ from typing import Annotated
 import sqlalchemy as sa
 import typer
 
+from config.logs import configure_logs
 from config.settings import load_settings
 from lifecycle.emails import smtp_sender
 from lifecycle.jobs import WorkerTiming, build_app, conninfo_of, run_worker
@@ -17,6 +18,7 @@ def worker(
 ) -> None:
     """Send notifications, publish events, look after the queue; SIGTERM ends it when the running jobs are done."""
     settings = load_settings()
+    configure_logs(settings.log_format)
     url = settings.postgres.url.get_secret_value()
     engine = sa.create_engine(url, pool_size=settings.postgres.pool_size, pool_pre_ping=True)
     publish = None

@@ -5,7 +5,7 @@ Validation contacts nothing.
 """
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,25 +25,36 @@ class Section(BaseModel):
 class Postgres(Section):
     """The database: the truth about automations, tasks and decisions."""
 
-    url: SecretStr = SecretStr("postgresql+psycopg://breakwater@127.0.0.1:5432/breakwater")
+    url: SecretStr = Field(
+        default=SecretStr("postgresql+psycopg://breakwater@127.0.0.1:5432/breakwater"),
+        description="the database, with user and password; never logged",
+    )
     pool_size: int = Field(default=5, ge=1, description="connections a process may hold")
 
 
 class Redis(Section):
     """The cache: makes things fast and may vanish."""
 
-    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"), description="the cache; may be away at any time"
+    )
 
 
 class Kafka(Section):
     """The log that run events are read from."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
-    events_topic: str = "run_events"
-    control_topic: str = "monitor_control"
+    bootstrap_servers: str = Field(default="127.0.0.1:9092", description="brokers, host:port, separated by commas")
+    events_topic: str = Field(default="run_events", description="the run events, keyed by workflow")
+    control_topic: str = Field(
+        default="monitor_control", description="control events; as many partitions as the run events' topic"
+    )
     status_topic: str = Field(default="automation_status_changed", description="what other systems learn of statuses")
-    dead_letter_topic: str = "run_events.dead_letter"
-    decisions_dead_letter_topic: str = "decisions.dead_letter"
+    dead_letter_topic: str = Field(
+        default="run_events.dead_letter", description="messages that can't be used, as they came"
+    )
+    decisions_dead_letter_topic: str = Field(
+        default="decisions.dead_letter", description="decisions that can never be applied"
+    )
     fetch_wait: Duration = Field(
         default=timedelta(milliseconds=20),
         description="how long the broker may wait to fill a fetch; adds to latency",
@@ -53,12 +64,12 @@ class Kafka(Section):
 class Smtp(Section):
     """Where email is handed over."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=25, ge=1, le=65535)
-    username: str | None = None
-    password: SecretStr | None = None
-    starttls: bool = False
-    sender: str = "breakwater@localhost"
+    host: str = Field(default="127.0.0.1", description="the mail server")
+    port: int = Field(default=25, ge=1, le=65535, description="its port")
+    username: str | None = Field(default=None, description="who signs in there; nobody by default")
+    password: SecretStr | None = Field(default=None, description="with this password")
+    starttls: bool = Field(default=False, description="whether the connection must be encrypted first")
+    sender: str = Field(default="breakwater@localhost", description="whom mail is from")
 
 
 class Stream(Section):
@@ -77,8 +88,8 @@ class Stream(Section):
 class Http(Section):
     """Where the API, the console and `/metrics` listen."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8080, ge=0, le=65535)
+    host: str = Field(default="127.0.0.1", description="the address to listen on; also of every /metrics port")
+    port: int = Field(default=8080, ge=0, le=65535, description="the API's port")
     public_url: str = Field(default="http://127.0.0.1:8080", description="prefix of links in tasks and notices")
 
 
@@ -96,7 +107,7 @@ class Settings(BaseSettings):
     stream: Stream = Stream()
     http: Http = Http()
     ops_email: str = Field(default="ops@localhost", description="who is told of blocks and blacklistings")
-    log_format: str = Field(default="console", pattern="^(console|json)$")
+    log_format: Literal["console", "json"] = Field(default="console", description="for people, or an object a line")
 
 
 def load_settings() -> Settings:

@@ -1,0 +1,70 @@
+"""Settings: the page tells all of them, and a wrong one is named."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from config.durations import format_duration, parse_duration
+from config.settings import Settings
+from config.settings_table import render
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def test_the_page_is_that_of_the_models() -> None:
+    assert PAGE.read_text() == render(), "make it anew: python -m config.settings_table > docs/settings.md"
+
+
+def test_the_environment_is_read_with_nested_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREAKWATER_STREAM__ALLOWED_LATENESS", "90s")
+    monkeypatch.setenv("BREAKWATER_KAFKA__EVENTS_TOPIC", "runs")
+    settings = Settings()
+    assert settings.stream.allowed_lateness == timedelta(seconds=90)
+    assert settings.kafka.events_topic == "runs"
+
+
+def test_a_wrong_value_is_named_and_the_secret_beside_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREAKWATER_POSTGRES__URL", "postgresql+psycopg://u:hunter2@h/d")
+    monkeypatch.setenv("BREAKWATER_POSTGRES__POOL_SIZE", "0")
+    with pytest.raises(ValidationError, match=r"postgres\.pool_size"):
+        Settings()
+
+
+def test_a_command_ends_with_two_and_names_the_setting() -> None:
+    environment = os.environ | {
+        "BREAKWATER_STREAM__ALLOWED_LATENESS": "soon",
+        "BREAKWATER_POSTGRES__URL": "postgresql+psycopg://u:hunter2@h/d",
+    }
+    command = [sys.executable, "-m", "cli", "run", "--source", "file:nothing", "--sink", "file:nothing"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "BREAKWATER_STREAM__ALLOWED_LATENESS" in done.stderr
+    assert "must be a duration with a unit" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("500ms", timedelta(milliseconds=500)),
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("1.5h", timedelta(minutes=90)),
+        ("30d", timedelta(days=30)),
+    ],
+)
+def test_a_duration_is_read_and_written_again(text: str, duration: timedelta) -> None:
+    assert parse_duration(text) == duration
+    assert parse_duration(format_duration(duration)) == duration
+
+
+@pytest.mark.parametrize("value", ["", "15", "15 minutes", "-5m", "m", 15, None, True, "9e9d", "9" * 30 + "d"])
+def test_what_is_no_duration(value: object) -> None:
+    with pytest.raises(ValueError, match="with a unit"):
+        parse_duration(value)
