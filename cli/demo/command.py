@@ -5,6 +5,7 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from cli.demo.stack import Stack, running
 from cli.demo.watch import Totals, Watch
 from cli.embedded.postgres import AlreadyRunningError
 from cli.embedded.process import ChildError
+from cli.embedded.smtp import ReceivedMail
 from cli.options import fail_usage
 from config.settings import Kafka
 
@@ -50,12 +52,11 @@ def demo(
     screen = Screen()
     try:
         with ExitStack() as stack:
-            system = stack.enter_context(
-                running(folder, port, lambda mail: screen.show(narration.mail_line(mail)), screen.say)
-            )
+            mails: SimpleQueue[ReceivedMail] = SimpleQueue()
+            system = stack.enter_context(running(folder, port, mails.put, screen.say))
             # A second Ctrl-C must not cut off what the first one has begun.
             stack.callback(_stop_listening)
-            _play(screen, system, seed, None if seconds is None else timedelta(seconds=seconds))
+            _play(screen, system, mails, seed, None if seconds is None else timedelta(seconds=seconds))
     except _Stop:
         pass
     except AlreadyRunningError:
@@ -66,7 +67,7 @@ def demo(
     screen.say("Ended; nothing is left running.")
 
 
-def _play(screen: Screen, system: Stack, seed: int, length: timedelta | None) -> None:
+def _play(screen: Screen, system: Stack, mails: SimpleQueue[ReceivedMail], seed: int, length: timedelta | None) -> None:
     screen.say(f"Console: {system.console_url}\nMetrics: {system.metrics_url}\nCtrl-C ends the demo.\n")
     topics = Kafka()
     start = datetime.now(UTC)
@@ -82,7 +83,7 @@ def _play(screen: Screen, system: Stack, seed: int, length: timedelta | None) ->
         is_told = False
         while length is None or datetime.now(UTC) - start < length:
             since = datetime.now(UTC) - start
-            for line in [*_scenes_due(scenes, since), *_news(watch, dead_letters, names)]:
+            for line in [*_scenes_due(scenes, since), *_news(watch, dead_letters, mails, names)]:
                 screen.show(line)
             screen.set_footer(_totals(watch.totals(), teller.sent))
             if not is_told and since > _STORY_END:
@@ -103,10 +104,16 @@ def _scenes_due(scenes: list[Scene], since: timedelta) -> list[Line]:
     return due
 
 
-def _news(watch: Watch, dead_letters: DeadLetterReader, names: dict[str, str]) -> list[Line]:
+def _news(
+    watch: Watch, dead_letters: DeadLetterReader, mails: SimpleQueue[ReceivedMail], names: dict[str, str]
+) -> list[Line]:
+    """What has happened since the last look, causes before their effects."""
+    # Looked at first: a mail that is here has its decision in the database.
+    arrived = [mails.get_nowait() for _ in range(mails.qsize())]
     decisions = [narration.decision_line(row, names) for row in watch.decisions()]
     tasks = [narration.task_line(row) for row in watch.tasks()]
-    return [*decisions, *tasks, *map(narration.dead_letter_line, dead_letters.read())]
+    refused = map(narration.dead_letter_line, dead_letters.read())
+    return [*refused, *decisions, *tasks, *map(narration.mail_line, arrived)]
 
 
 def _totals(totals: Totals, sent: int) -> str:

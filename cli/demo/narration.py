@@ -68,8 +68,8 @@ def decision_line(decision: Any, system_names: Mapping[str, str]) -> Line:
             why = f"{failures} refused logins in a row (limit {limit})"
             return Line("BLOCK", f"{whose}: {why}; new credentials needed for {systems}", Tone.GRAVE)
         case DecisionKind.EXECUTION_STUCK:
-            silence = _minutes(threshold["run_timeout_seconds"])
-            return Line("stuck", f"{whose}: a run has been silent for {silence} (limit {silence})", Tone.WARNING)
+            timeout = _minutes(threshold["run_timeout_seconds"])
+            return Line("stuck", f"{whose}: a run has given no sign of life for {timeout}", Tone.WARNING)
         case DecisionKind.EXECUTION_RECOVERED:
             return Line("recovered", f"{whose}: a run called stuck went on after all", Tone.GOOD)
         case DecisionKind.BLACKLIST_WORKFLOW:

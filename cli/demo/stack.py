@@ -102,10 +102,10 @@ def running(
 
 def _make_topics(kafka: MockKafka) -> None:
     names = Kafka()
-    kafka.create_topic(names.events_topic, PARTITIONS)
-    kafka.create_topic(names.control_topic, PARTITIONS)
-    kafka.create_topic(names.dead_letter_topic, 1)
-    kafka.create_topic(names.decisions_dead_letter_topic, 1)
+    co_partitioned = (names.events_topic, names.control_topic)
+    for field, name in names:
+        if field.endswith("_topic"):
+            kafka.create_topic(name, PARTITIONS if name in co_partitioned else 1)
 
 
 def _fresh_database(postgres: EmbeddedPostgres) -> str:
