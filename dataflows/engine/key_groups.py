@@ -4,7 +4,7 @@ bytewax sees a few hundred keys instead of a million: the engine's cost for each
 per group. The detectors know nothing of it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from zlib import crc32
 
@@ -87,18 +87,22 @@ class KeyGroup:
         #: By partition: (event time at which to wake a workflow, its number), a heap.
         self._wakes: dict[str, list[tuple[int, int]]] = {}
         self._owners: list[Owner] = []
+        #: The snapshot, as long as nothing has happened since: quiet groups are asked for it all the same.
+        self._encoded: bytes | None = None
 
     def next_wake(self, partition: str) -> int:
         """Nothing is due in this partition before its watermark reaches this."""
         heap = self._wakes.get(partition)
         return heap[0][0] if heap else NEVER_DUE
 
-    def process(self, partition: str, batch: Iterable[Stamped], watermark: int) -> list[Timed]:
+    def process(self, partition: str, batch: Sequence[Stamped], watermark: int) -> list[Timed]:
         """Take in a partition's events in their order, then all that is due by `watermark`.
 
         `watermark` is the partition's after the batch; an empty batch is a tick.
         """
         out: list[Timed] = []
+        if batch or self.next_wake(partition) <= watermark:
+            self._encoded = None
         counts, by_id, owners, seen = self.counts, self._by_id, self._owners, self._seen
         newest = NEVER
         for arrival, time, mark, event in batch:
@@ -134,12 +138,12 @@ class KeyGroup:
 
     def snapshot(self) -> bytes:
         """All state, versioned; the inverse is `restore`. About 1 µs a workflow that has been idle."""
-        rows = _Snapshot(
-            [workflow.state for workflow in self._workflows],
-            self._seen.snapshot(),
-            self._ended.snapshot(),
-        )
-        return bytes([SNAPSHOT_VERSION]) + _encoder.encode(rows)
+        if self._encoded is None:
+            rows = _Snapshot(
+                [workflow.state for workflow in self._workflows], self._seen.snapshot(), self._ended.snapshot()
+            )
+            self._encoded = bytes([SNAPSHOT_VERSION]) + _encoder.encode(rows)
+        return self._encoded
 
     def restore(self, raw: bytes) -> None:
         """Take over a snapshot; `self` must be new. `ValueError` for one of another version."""
