@@ -68,7 +68,9 @@ def demo(
 
 
 def _play(screen: Screen, system: Stack, mails: SimpleQueue[ReceivedMail], seed: int, length: timedelta | None) -> None:
-    screen.say(f"Console: {system.console_url}\nMetrics: {system.metrics_url}\nCtrl-C ends the demo.\n")
+    screen.say(f"Console: {system.console_url}")
+    screen.say(f"Metrics: {system.metrics_url} (the monitor's own: {system.monitor_metrics_url})")
+    screen.say("Ctrl-C ends the demo.\n")
     topics = Kafka()
     start = datetime.now(UTC)
     engine = sa.create_engine(system.database_url)

@@ -3,7 +3,6 @@
 All of it ends with the demo, however that ends. Everything that is written lies in one folder.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -18,7 +17,6 @@ from urllib.request import urlopen
 
 import sqlalchemy as sa
 
-from cli.demo import cast
 from cli.demo.seed import seed_cast
 from cli.embedded.kafka import MockKafka
 from cli.embedded.postgres import EmbeddedPostgres
@@ -42,7 +40,9 @@ class Stack:
     database_url: str
     bootstrap_servers: str
     console_url: str
+    #: Of the API, with what operations watches; and of the monitor.
     metrics_url: str
+    monitor_metrics_url: str
     #: The monitor, the worker and the API.
     processes: tuple[Child, ...]
 
@@ -72,8 +72,6 @@ def running(
         _make_topics(kafka)
         say("Migrating a fresh database and filling in four customers with three automations each")
         database_url = _fresh_database(postgres)
-        registry = folder / "registry.json"
-        registry.write_text(json.dumps(_bindings()))
         say("Starting the monitor, the worker and the API")
         console_port = _console_port(port)
         metrics_port = free_port()
@@ -81,7 +79,7 @@ def running(
         environment = _environment(database_url, redis.url(), kafka.bootstrap_servers, smtp, console_url)
         monitor = ["run", "--source", "kafka", "--sink", "services", "--recovery", str(folder / "recovery")]
         commands = {
-            "monitor": [*monitor, "--registry", str(registry), "--metrics-port", str(metrics_port)],
+            "monitor": [*monitor, "--metrics-port", str(metrics_port)],
             "worker": ["worker"],
             "api": ["api", "--port", str(console_port)],
         }
@@ -96,6 +94,7 @@ def running(
             bootstrap_servers=kafka.bootstrap_servers,
             console_url=f"{console_url}/console",
             metrics_url=f"{console_url}/metrics",
+            monitor_metrics_url=f"http://127.0.0.1:{metrics_port}/metrics",
             processes=tuple(processes.values()),
         )
 
@@ -119,18 +118,6 @@ def _fresh_database(postgres: EmbeddedPostgres) -> str:
     finally:
         engine.dispose()
     return url
-
-
-def _bindings() -> list[dict[str, str]]:
-    return [
-        {
-            "tenant_id": each.tenant_id,
-            "automation_version_id": each.version_id,
-            "workflow_id": each.workflow_id,
-            "project_id": each.project_id,
-        }
-        for each in cast.WORKFLOWS
-    ]
 
 
 def _console_port(wanted: int | None) -> int:

@@ -112,7 +112,7 @@ def fetch(url: str) -> str:
 def told(folder: Path) -> Told:
     with Demo(folder, "--seconds", str(_STORY_SECONDS)) as demo:
         console = demo.read_until("Console: ").split()[-1]
-        metrics_url = demo.read_until("Metrics: ").split()[-1]
+        metrics_url = demo.read_until("Metrics: ").split()[1]
         demo.read_until("keeps getting stuck")
         metrics, tasks_page = fetch(metrics_url), fetch(console)
         exit_code = demo.end()
