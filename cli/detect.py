@@ -1,6 +1,8 @@
 """`breakwater detect`: the detectors over files of recorded events, no service needed (spec 20.7)."""
 
+import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -73,8 +75,17 @@ def detect(
 
 
 def _write(file: BinaryIO, line: bytes) -> None:
-    file.write(line)
-    file.write(b"\n")
+    try:
+        file.write(line)
+        file.write(b"\n")
+    except BrokenPipeError:
+        _reader_has_gone()
+
+
+def _reader_has_gone() -> NoReturn:
+    """Whoever read our output has read enough: end quietly, and keep Python from trying to flush the rest."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(1)
 
 
 def _feed(replay: Replay, name: str) -> None:
@@ -82,7 +93,7 @@ def _feed(replay: Replay, name: str) -> None:
     try:
         with open_events(path) as file, _progress(path, file) as advance:
             replay.feed(name, LineReader(file), advance)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         _unreadable(name, error)
 
 
@@ -107,7 +118,10 @@ def _writer(name: str) -> Iterator[BinaryIO]:
     """A file to write to, `-` is stdout; exit 2 when it can't be made."""
     if name == "-":
         yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        try:
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            _reader_has_gone()
         return
     try:
         file = Path(name).open("wb")  # noqa: SIM115  (closed below, where the reader is named)
