@@ -1,0 +1,53 @@
+"""A real browser before the real command: `breakwater api` in a process of its own, and headless Chromium."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Chromium as the machine has it."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on PATH: the console is not tried in a browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def console(database_url: str) -> Iterator[str]:
+    """The address of a console on this test's database."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "api", "--port", "0"],
+        env={**os.environ, "BREAKWATER_POSTGRES__URL": database_url},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("console: http://127.0.0.1:"), line
+        yield line.removeprefix("console: ").strip()
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode in (0, -15), "SIGTERM is a clean end"
