@@ -451,6 +451,12 @@ def test_successes_arm_only_while_no_ratio_is_above(given: list[Line], then: lis
     assert blocks([*FIRST_PAIR, *given], consecutive_failures=2, min_runs=3, cooldown="2h") == then
 
 
+def test_successes_that_armed_are_no_part_of_the_next_row() -> None:
+    policy = {**PAIRS, "rearm_after_successes": 2}
+    given = [*FIRST_PAIR, *all_ended(1, 2), credential(1, "invalid"), *all_ended(2, 1, "s"), *all_denied(3, "c")]
+    assert blocks(given, **policy) == [FIRST, block(1, MONITOR, "crm", "a b")]
+
+
 @pytest.mark.parametrize(
     ("min_runs", "then"),
     [
@@ -608,6 +614,23 @@ def test_a_credential_event_fires_at_once(given: list[Line], then: list[Said]) -
 )
 def test_the_end_of_a_hold_removes_failures_of_its_system(hold: Line, then: list[Said]) -> None:
     assert blocks([denied(0, "a"), denied(1, "b"), hold, denied(3, "c")]) == then
+
+
+@pytest.mark.parametrize(
+    ("hold", "then"),
+    [
+        pytest.param(hold_ended(2, 0, 1), [], id="both failures in the interval: three runs are left, one too few"),
+        pytest.param(
+            hold_ended(2, 0, 1 + BEFORE),
+            [block(3, RATIO, "crm", "b c d e")],
+            id="one of them: four runs, four failures",
+        ),
+        pytest.param(hold_ended(2, AFTER, 1), [block(3, RATIO, "crm", "a c d e")], id="the other one"),
+    ],
+)
+def test_the_end_of_a_hold_removes_failures_from_the_window(hold: Line, then: list[Said]) -> None:
+    given = [denied(0, "a"), denied(1, "b"), hold, *all_denied(3, "c d e")]
+    assert blocks(given, **ONLY_RATIO) == then
 
 
 @pytest.mark.parametrize(

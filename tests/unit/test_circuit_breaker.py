@@ -244,6 +244,11 @@ def three(at: float, names: str = "u v w") -> list[Line]:
             id="deadlines come before a release of their time, and are cleared by it",
         ),
         pytest.param(
+            [timed_out(2 * HOUR, "z"), tick(3 * HOUR), released(0), *reported(1, 2, 3)],
+            [blacklist(3, "a b c")],
+            id="the newest stuck execution is forgotten too: the window ends anew",
+        ),
+        pytest.param(
             [released(8), tick(HOUR), released(2), *three(5)],
             [],
             id="an older release does not take back a newer one",

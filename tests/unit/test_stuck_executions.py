@@ -15,10 +15,12 @@ from tests.given import (
     Line,
     Said,
     beat,
+    block,
     changed,
     control,
     decide,
     decisions,
+    denied,
     ended,
     failed,
     recovered,
@@ -161,6 +163,50 @@ def test_an_execution_is_stuck_when_the_watermark_reaches_its_deadline(given: li
     ],
 )
 def test_disorder_within_the_allowed_lateness_changes_nothing(given: list[Line], then: list[Said]) -> None:
+    assert decide(*given) == then
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        pytest.param(
+            [started(0, "b"), started(0, "a", workflow_id="wf0"), tick(T + L)],
+            [stuck(T, "a"), stuck(T, "b")],
+            id="of one time: by execution id, whatever their workflows",
+        ),
+        pytest.param(
+            [started(0, "a"), started(-1, "b", workflow_id="wf0"), tick(T + L)],
+            [stuck(T - 1, "b"), stuck(T, "a")],
+            id="reached at once: by deadline",
+        ),
+        pytest.param(
+            [started(0, "a"), tick(T + L), timed_out(5, "b", workflow_id="wf0"), tick(T + 2 * L)],
+            [stuck(T, "a"), stuck(5, "b", REPORTED)],
+            id="reached one after the other: by the event that moved the watermark",
+        ),
+        pytest.param(
+            [started(0, "a"), tick(T + L), *(denied(T + L, one, workflow_id="wf0") for one in "xyz")],
+            [stuck(T, "a"), block(T + L, "consecutive_failures", "crm", "x y z")],
+            id="what is decided on arrival comes after what was due before it",
+        ),
+        pytest.param(
+            [started(0, "a"), *(denied(T, one, workflow_id="wf0") for one in "xyz"), tick(T + L)],
+            [block(T, "consecutive_failures", "crm", "x y z"), stuck(T, "a")],
+            id="and before what is due after it",
+        ),
+        pytest.param(
+            [timed_out(0, "b"), timed_out(0, "a", workflow_id="wf0"), tick(L)],
+            [stuck(0, "b", REPORTED), stuck(0, "a", REPORTED)],
+            id="events of one time: by arrival",
+        ),
+        pytest.param(
+            [timed_out(T, "a"), started(0, "b", workflow_id="wf0"), tick(T + L)],
+            [stuck(T, "b"), stuck(T, "a", REPORTED)],
+            id="deadlines come before events of their time",
+        ),
+    ],
+)
+def test_decisions_come_in_the_order_in_which_they_were_made(given: list[Line], then: list[Said]) -> None:
     assert decide(*given) == then
 
 
