@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from lifecycle.kinds import Severity, Template
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice
-from lifecycle.recipients import client_recipients, ops_recipients, tenant_name
+from lifecycle.recipients import client_recipients, ops_recipients
 from lifecycle.systems import System, names_of
 from lifecycle.texts import one_line
 from lifecycle.versions import LockedVersion
@@ -49,7 +49,7 @@ def block_notices(
             link=options.tasks_link(version.id),
             context={
                 **context,
-                "tenant_name": one_line(tenant_name(connection, version.tenant_id)),
+                "tenant_name": one_line(version.tenant_name),
                 "system_names": names_of(systems),
                 "task_count": task_count,
             },

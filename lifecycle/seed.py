@@ -37,6 +37,15 @@ class UnusableSeedError(ValueError):
     """A seed document names what there is not; raised before anything is written, every fault named."""
 
 
+def parse_document(value: object) -> Document:
+    """What a JSON text held, as a document; `UnusableSeedError` when it has another shape."""
+    if isinstance(value, dict) and all(
+        isinstance(rows, list) and all(isinstance(row, dict) for row in rows) for rows in value.values()
+    ):
+        return value
+    raise UnusableSeedError("must be an object of lists of objects")
+
+
 def seed(connection: sa.Connection, document: Document) -> dict[str, int]:
     """Insert what is missing, in the caller's transaction; returns new rows by table.
 

@@ -42,16 +42,23 @@ def safe_key(key: str) -> str:
 
 def find_systems(connection: sa.Connection, keys: Iterable[str]) -> list[System]:
     """The systems of these keys, each once, in the order of the stored keys."""
-    wanted = set(keys)
+    found = {system.key: system for system in _find(connection, set(keys)).values()}
+    return [found[key] for key in sorted(found)]
+
+
+def find_stored_keys(connection: sa.Connection, keys: Iterable[str]) -> dict[str, str]:
+    """For each key the form in which it may be stored."""
+    return {key: system.key for key, system in _find(connection, set(keys)).items()}
+
+
+def _find(connection: sa.Connection, keys: set[str]) -> dict[str, System]:
+    if not keys:
+        return {}
     listed = {
         row.system_key: System(row.system_key, row.display_name, row.provider)
-        for row in connection.execute(sa.select(tables.systems).where(tables.systems.c.system_key.in_(wanted)))
+        for row in connection.execute(sa.select(tables.systems).where(tables.systems.c.system_key.in_(keys)))
     }
-    found = {
-        system.key: system
-        for system in (listed.get(key) or System(safe_key(key), UNLISTED_NAME, None) for key in wanted)
-    }
-    return [found[key] for key in sorted(found)]
+    return {key: listed.get(key) or System(safe_key(key), UNLISTED_NAME, None) for key in keys}
 
 
 def names_of(systems: Iterable[System], limit: int = 5) -> str:

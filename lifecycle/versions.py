@@ -27,6 +27,7 @@ class LockedVersion:
     id: str
     automation_id: str
     automation_name: str
+    tenant_name: str
     automation_status: AutomationStatus
     version: int
     status: Status
@@ -47,14 +48,13 @@ def lock_version(connection: sa.Connection, tenant_id: str, version_id: str) -> 
     if automation is None:
         return None
     version = connection.execute(_LOCK_VERSION, {"tenant": tenant_id, "version": version_id}).one()
-    binding = connection.execute(_LOCK_BINDING, {"tenant": tenant_id, "version": version_id}).first()
-    project = connection.execute(_LOCK_PROJECT, {"tenant": tenant_id, "version": version_id}).first()
-    now = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    related = connection.execute(_LOCK_RELATED, {"tenant": tenant_id, "version": version_id}).one()
     return LockedVersion(
         tenant_id=tenant_id,
         id=version_id,
         automation_id=automation.id,
         automation_name=automation.name,
+        tenant_name=automation.tenant_name,
         automation_status=AutomationStatus(automation.status),
         version=version.version,
         status=Status(version.status),
@@ -62,15 +62,16 @@ def lock_version(connection: sa.Connection, tenant_id: str, version_id: str) -> 
         blocked_from_status=None if version.blocked_from_status is None else Status(version.blocked_from_status),
         block_episode_id=version.block_episode_id,
         updated_at=version.updated_at,
-        workflow_id=version_id if binding is None or binding.wrk_workflow_id is None else binding.wrk_workflow_id,
-        project_id=None if project is None else project.id,
+        workflow_id=version_id if related.workflow_id is None else related.workflow_id,
+        project_id=related.project_id,
         # A clock that was set back must not make two changes share a time: `updated_at` is what `If-Match` compares.
-        now=max(now, version.updated_at + timedelta(microseconds=1)),
+        now=max(related.now, version.updated_at + timedelta(microseconds=1)),
     )
 
 
 _LOCK_AUTOMATION = (
-    sa.select(_automations.id, _automations.name, _automations.status)
+    sa.select(_automations.id, _automations.name, _automations.status, tables.tenants.c.name.label("tenant_name"))
+    .join(tables.tenants, tables.tenants.c.id == _automations.tenant_id)
     .where(
         _automations.tenant_id == sa.bindparam("tenant"),
         _automations.id
@@ -78,7 +79,7 @@ _LOCK_AUTOMATION = (
         .where(_versions.tenant_id == sa.bindparam("tenant"), _versions.id == sa.bindparam("version"))
         .scalar_subquery(),
     )
-    .with_for_update()
+    .with_for_update(of=tables.automations)
 )
 _LOCK_VERSION = (
     sa.select(
@@ -92,13 +93,21 @@ _LOCK_VERSION = (
     .where(_versions.tenant_id == sa.bindparam("tenant"), _versions.id == sa.bindparam("version"))
     .with_for_update()
 )
-_LOCK_BINDING = (
+_BINDING = (
     sa.select(_bindings.wrk_workflow_id)
     .where(_bindings.tenant_id == sa.bindparam("tenant"), _bindings.automation_version_id == sa.bindparam("version"))
     .with_for_update()
+    .cte("binding")
 )
-_LOCK_PROJECT = (
+_PROJECT = (
     sa.select(_projects.id)
     .where(_projects.tenant_id == sa.bindparam("tenant"), _projects.automation_version_id == sa.bindparam("version"))
     .with_for_update()
+    .cte("project")
+)
+#: One round trip for both: whoever locks them holds the automation and the version already.
+_LOCK_RELATED = sa.select(
+    sa.select(_BINDING.c.wrk_workflow_id).scalar_subquery().label("workflow_id"),
+    sa.select(_PROJECT.c.id).scalar_subquery().label("project_id"),
+    sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)).label("now"),
 )

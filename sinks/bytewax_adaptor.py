@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+import sqlalchemy as sa
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
+from config.settings import Settings
 from dataflows.decisions import Decision
-from sinks.services import ServicesSink
+from lifecycle.options import LifecycleOptions
+from sinks.services import DeadLetterWriter, ServicesSink
 
 Keyed = tuple[str, Decision]
 
@@ -35,3 +38,19 @@ class DecisionServices(DynamicSink[Keyed]):
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:  # noqa: ARG002
         """One sink, with connections of its own, for each worker."""
         return _Partition(self._make())
+
+
+def decision_services(
+    settings: Settings,
+    dead_letter: Callable[[], DeadLetterWriter],
+    stopping: Callable[[], bool] = lambda: False,
+) -> DecisionServices:
+    """The sink as the settings describe it. `dead_letter` makes a writer for each worker; contacts nothing yet."""
+    options = LifecycleOptions(ops_email=settings.ops_email, public_url=settings.http.public_url.rstrip("/"))
+
+    def make() -> ServicesSink:
+        # One decision at a time needs one connection; the ping spares the first one after an outage a retry.
+        engine = sa.create_engine(settings.postgres.url.get_secret_value(), pool_size=1, pool_pre_ping=True)
+        return ServicesSink(engine, options, dead_letter(), stopping=stopping)
+
+    return DecisionServices(make)

@@ -1,13 +1,11 @@
 """A decision as the lifecycle keeps it: the same facts, with system keys in the form that may be stored."""
 
-from typing import Any
-
 import msgspec
 import sqlalchemy as sa
 
 from dataflows.decisions import Decision
 from lifecycle.record import DecisionRecord
-from lifecycle.systems import find_systems
+from lifecycle.systems import find_stored_keys
 
 
 def to_record(connection: sa.Connection, decision: Decision) -> DecisionRecord:
@@ -17,10 +15,12 @@ def to_record(connection: sa.Connection, decision: Decision) -> DecisionRecord:
         msgspec.to_builtins(facts) for facts in (decision.observed, decision.threshold, decision.detail)
     )
     key, keys = observed.get("system_key"), detail.get("failed_systems")
-    if isinstance(key, str):
-        observed = {**observed, "system_key": find_systems(connection, [key])[0].key}
-    if isinstance(keys, list):
-        detail = {**detail, "failed_systems": _stored(connection, keys)}
+    failed = {one for one in keys if isinstance(one, str)} if isinstance(keys, list) else set()
+    stored = find_stored_keys(connection, failed | ({key} if isinstance(key, str) else set()))
+    if "system_key" in observed:
+        observed["system_key"] = stored[key] if isinstance(key, str) else None
+    if "failed_systems" in detail:
+        detail["failed_systems"] = sorted({stored[one] for one in failed})
     return DecisionRecord(
         decision_id=decision.decision_id,
         kind=decision.kind,
@@ -36,7 +36,3 @@ def to_record(connection: sa.Connection, decision: Decision) -> DecisionRecord:
         detail=detail,
         evidence=decision.evidence,
     )
-
-
-def _stored(connection: sa.Connection, keys: list[Any]) -> list[str]:
-    return [system.key for system in find_systems(connection, (key for key in keys if isinstance(key, str)))]

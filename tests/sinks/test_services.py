@@ -150,6 +150,7 @@ def test_a_skipped_block_is_counted_by_status(engine: sa.Engine) -> None:
         pytest.param(blocks(detail={}), "malformed", id="a block without systems"),
         pytest.param(blocks(detail={"failed_systems": []}), "malformed", id="a block of no system"),
         pytest.param(blocks(detail={"failed_systems": [1]}), "malformed", id="a system that is no text"),
+        pytest.param(blocks(detail={"failed_systems": [["crm"]]}), "malformed", id="a system that is a list"),
         pytest.param(stuck("x", detail={}), "malformed", id="stuck without execution"),
         pytest.param(blacklists("x", threshold={}), "malformed", id="blacklist without threshold"),
         pytest.param(
