@@ -60,7 +60,7 @@ audit: setup
 		-r requirements/runtime.txt -r requirements/dev.txt 2>/dev/null | $(BIN)/python .ci/audit.py
 
 bench: setup  ## Measure the throughput
-	@$(BIN)/python benchmarks/throughput.py $(ARGS)
+	@$(BIN)/python -m benchmarks.throughput $(ARGS)
 
 lock:  ## Pin the newest fitting versions of requirements/*.in (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv (pip install uv), or its path: make lock UV=PATH"; exit 1; }
@@ -93,7 +93,8 @@ $(RUNTIME): requirements/runtime.txt pyproject.toml | $(BIN)/python
 	@# Puts right a venv whose making was interrupted.
 	@$(BIN)/python -m ensurepip >/dev/null
 	@$(PIP) install --require-hashes -r requirements/runtime.txt
-	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@# setuptools warns that packages lie beside the project file; they do, on purpose.
+	@PYTHONWARNINGS=ignore $(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(DEV): requirements/dev.txt $(RUNTIME)

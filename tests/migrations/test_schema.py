@@ -88,9 +88,7 @@ def test_the_append_only_tables_are_the_guarded_ones(engine: sa.Engine) -> None:
     assert {(table, count) for table, count in guarded} == {(table, 2) for table in APPEND_ONLY_TABLES}
 
 
-def test_migrating_down_and_up_gives_the_same_and_nothing_in_between(
-    empty_url: str, database_url: str
-) -> None:
+def test_migrating_down_and_up_gives_the_same_and_nothing_in_between(empty_url: str, database_url: str) -> None:
     expected = facts(database_url)
     migrate(empty_url)
     downgrade(empty_url, "base")
