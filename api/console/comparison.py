@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from api.console.times import show_duration, show_time
@@ -118,14 +118,14 @@ def _show(key: str, value: Any) -> str:
 
 
 def _number(key: str, value: float) -> str:
-    if key.endswith("_ratio"):
-        return f"{value * 100:.4g} %"
-    if key.endswith("_seconds"):
-        try:
+    try:
+        if key.endswith("_ratio"):
+            return f"{value * 100:.4g} %"
+        if key.endswith("_seconds"):
             return show_duration(timedelta(seconds=value))
-        except (OverflowError, ValueError):
-            return f"{value} s"
-    return f"{value:,}"
+    except (OverflowError, ValueError):  # beyond any duration, beyond a float, or no number
+        pass
+    return f"{value:,}"[:_MAX_VALUE]
 
 
 def _time(value: Any) -> datetime | None:
@@ -133,9 +133,9 @@ def _time(value: Any) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(value)
-    except ValueError:
+        return None if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return at if at.tzinfo is not None else None
 
 
 def _name(key: str) -> str:

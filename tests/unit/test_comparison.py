@@ -1,0 +1,111 @@
+"""What a decision's page says of times, durations and thresholds."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.console.comparison import Row, compare
+from api.console.times import show_age, show_duration
+
+T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 s"),
+        (-5, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (90, "1 min 30 s"),
+        (3599.9, "59 min 59 s"),
+        (3600, "1 h"),
+        (3605, "1 h"),
+        (86_400 + 7200, "1 d 2 h"),
+        (86_400 + 60, "1 d"),
+    ],
+)
+def test_durations_have_two_units_next_to_each_other(seconds: float, shown: str) -> None:
+    assert show_duration(timedelta(seconds=seconds)) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-60, "just now"), (59, "just now"), (60, "1 min"), (5400, "1 h"), (200_000, "2 d")],
+)
+def test_ages_have_one_unit(seconds: float, shown: str) -> None:
+    assert show_age(T0, T0 + timedelta(seconds=seconds)) == shown
+
+
+@pytest.mark.parametrize(
+    ("observed", "threshold", "rows"),
+    [
+        pytest.param(
+            {"failure_ratio": None, "runs": 4},
+            {"failure_ratio": 0.5, "min_runs": 10},
+            [Row("Share of runs refused", "—", "more than 50 %"), Row("Runs in the window", "4", "at least 10")],
+            id="too few runs for a share",
+        ),
+        pytest.param(
+            {"consecutive_failures": 2},
+            {"consecutive_failures": None},
+            [Row("Refused in a row", "2", "rule is off", decisive=True)],
+            id="a rule that is off",
+        ),
+        pytest.param(
+            {"last_activity_at": "2026-03-02T07:30:00+00:00"},
+            {"run_timeout_seconds": 1800.0, "queue_timeout_seconds": None},
+            [
+                Row("Last sign of life", "2026-03-02 07:30:00 UTC", None),
+                Row("Without a sign of life", "30 min", "30 min", decisive=True),
+            ],
+            id="silence is counted out",
+        ),
+        pytest.param(
+            {"last_activity_at": "yesterday", "stuck_at": "0001-01-01T00:00:00+14:00", "failure_ratio": 10**400},
+            {"run_timeout_seconds": 1e300},
+            [
+                Row("Share of runs refused", f"{10**400:,}"[:200], None),
+                Row("Last sign of life", "yesterday", None),
+                Row("Called stuck", "0001-01-01T00:00:00+14:00", None),
+                Row("Silence allowed", None, "1e+300"),
+            ],
+            id="values that are none are shown as they are",
+        ),
+        pytest.param(
+            {"spend_per_hour": 1234.5, "nested": {"a": [1]}},
+            {"spend_per_hour": 1000, "armed": True},
+            [
+                Row("Spend per hour", "1,234.5", "1,000"),
+                Row("Nested", '{"a": [1]}', None),
+                Row("Armed", None, "yes"),
+            ],
+            id="what is not known here is not hidden",
+        ),
+        pytest.param({}, {}, [], id="nothing compared"),
+    ],
+)
+def test_observed_stands_beside_its_threshold(
+    observed: dict[str, Any], threshold: dict[str, Any], rows: list[Row]
+) -> None:
+    assert compare(observed, threshold, reason_code="consecutive_failures", occurred_at=T0) == rows
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+known = st.sampled_from(
+    ["failure_ratio", "last_activity_at", "run_timeout_seconds", "threshold", "stuck_count", "window_seconds", "status"]
+)
+
+
+@given(st.dictionaries(known | st.text(), json_values), st.dictionaries(known | st.text(), json_values))
+def test_any_json_can_be_shown(observed: dict[str, Any], threshold: dict[str, Any]) -> None:
+    for row in compare(observed, threshold, reason_code="x", occurred_at=T0):
+        assert len(row.label) <= 80
+        assert all(len(cell or "") <= 420 for cell in (row.observed, row.threshold))
