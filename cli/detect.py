@@ -57,13 +57,13 @@ def detect(
 
         def refuse(dead_letter: DeadLetter) -> None:
             if dead_letters_to is not None:
-                _write(dead_letters_to, encode_dead_letter(dead_letter, datetime.now(UTC)))
+                dead_letters_to.write(encode_dead_letter(dead_letter, datetime.now(UTC)))
 
         replay = Replay(
             DetectorFactory(rules, load_auth_errors(), micros(lateness)),
             bindings,
             micros(lateness),
-            on_decision=lambda decision: _write(decisions_to, encode_decision(decision)),
+            on_decision=lambda decision: decisions_to.write(encode_decision(decision)),
             on_dead_letter=refuse,
         )
         for name in events:
@@ -71,21 +71,38 @@ def detect(
         replay.finish(end)
         if summary is not None:
             with _writer(str(summary)) as summary_to:
-                summary_to.write(msgspec.json.format(msgspec.json.encode(replay.summary())) + b"\n")
+                summary_to.write(msgspec.json.format(msgspec.json.encode(replay.summary())))
 
 
-def _write(file: BinaryIO, line: bytes) -> None:
-    try:
-        file.write(line)
-        file.write(b"\n")
-    except BrokenPipeError:
-        _reader_has_gone()
+class _Output:
+    """A file that is written to; a write that fails ends the command with exit code 1 and one line that says why."""
 
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file = file
+        self._name = name
 
-def _reader_has_gone() -> NoReturn:
-    """Whoever read our output has read enough: end quietly, and keep Python from trying to flush the rest."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise typer.Exit(1)
+    def write(self, line: bytes) -> None:
+        try:
+            self._file.write(line)
+            self._file.write(b"\n")
+        except OSError as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        try:
+            self._file.flush()
+            if self._file is not sys.stdout.buffer:
+                self._file.close()
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> NoReturn:
+        # Whoever read our output may simply have read enough: that is nothing to talk about.
+        if not isinstance(error, BrokenPipeError):
+            typer.echo(f"breakwater: {self._name}: {error.strerror}", err=True)
+        # Python would try to write the rest once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
+        raise typer.Exit(1)
 
 
 def _feed(replay: Replay, name: str) -> None:
@@ -114,21 +131,17 @@ def _progress(path: Path | None, file: BinaryIO) -> Iterator[Callable[[int], Non
 
 
 @contextmanager
-def _writer(name: str) -> Iterator[BinaryIO]:
+def _writer(name: str) -> Iterator[_Output]:
     """A file to write to, `-` is stdout; exit 2 when it can't be made."""
     if name == "-":
-        yield sys.stdout.buffer
+        output = _Output(sys.stdout.buffer, "standard output")
+    else:
         try:
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            _reader_has_gone()
-        return
-    try:
-        file = Path(name).open("wb")  # noqa: SIM115  (closed below, where the reader is named)
-    except OSError as error:
-        _unreadable(name, error)
-    with file:
-        yield file
+            output = _Output(Path(name).open("wb"), name)  # noqa: SIM115  (closed below)
+        except OSError as error:
+            _unreadable(name, error)
+    yield output
+    output.close()
 
 
 def _unreadable(name: str, error: Exception) -> NoReturn:
