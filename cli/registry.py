@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import structlog
 
 from dataflows.registry import Binding
-from lifecycle.bindings import VersionBinding, version_bindings
+from lifecycle.registry import VersionBinding, find_binding, read_bindings
 
 #: A binding that was changed is known by then without anybody asking.
 REFRESH = timedelta(seconds=30)
@@ -56,7 +56,7 @@ class DatabaseRegistry:
         self._unknown.clear()
         try:
             with self._engine.connect() as connection:
-                self._bindings = {row.automation_version_id: _binding(row) for row in version_bindings(connection)}
+                self._bindings = {row.automation_version_id: _binding(row) for row in read_bindings(connection)}
         except sa.exc.OperationalError:
             log.warning("registry_not_refreshed", known=len(self._bindings))
 
@@ -64,7 +64,7 @@ class DatabaseRegistry:
         while True:
             try:
                 with self._engine.connect() as connection:
-                    row = next(version_bindings(connection, automation_version_id=automation_version_id), None)
+                    row = find_binding(connection, automation_version_id)
                 break
             except sa.exc.OperationalError:
                 if self._stopping():
@@ -79,4 +79,4 @@ class DatabaseRegistry:
 
 
 def _binding(row: VersionBinding) -> Binding:
-    return Binding(row.tenant_id, row.automation_version_id, row.workflow_id)
+    return Binding(row.tenant_id, row.automation_version_id, row.workflow_id, row.project_id, row.status)

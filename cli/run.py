@@ -85,7 +85,7 @@ def run(
         _source(source, bindings, lateness, stop),
         groups,
         _sink(sink, stop),
-        _dead_letter_sink(dead_letters, source),
+        _dead_letter_sink(dead_letters, source, sink, stop),
     )
     run_process(
         flow,
@@ -156,28 +156,29 @@ def _sink(name: str, stop: StopRequest) -> Any:
 
 
 def _services(stop: StopRequest) -> Any:
-    from lifecycle.options import LifecycleOptions
-    from sinks.bytewax_adaptor import DecisionServices
+    from sinks.bytewax_adaptor import decision_services
     from sinks.dead_decisions import to_topic
-    from sinks.services import ServicesSink
 
     settings = load_settings()
-    options = LifecycleOptions(ops_email=settings.ops_email, public_url=settings.http.public_url)
-
-    def make() -> ServicesSink:
-        return ServicesSink(_engine(), options, to_topic(settings.kafka), stopping=lambda: stop.requested)
-
-    return DecisionServices(make)
+    return decision_services(settings, lambda: to_topic(settings.kafka), lambda: stop.requested)
 
 
-def _dead_letter_sink(path: Path | None, source: str) -> Any:
+def _dead_letter_sink(path: Path | None, source: str, sink: str, stop: StopRequest) -> Any:
+    """A file where one is named; with Kafka their topic, and with the services at hand a row of each as well."""
     from sinks.files import NoSink, dead_letter_sink
 
-    if path is None and source == "kafka":
-        from sinks.kafka import DeadLetterSink
+    if path is not None:
+        return dead_letter_sink(path)
+    if source != "kafka":
+        return NoSink()
+    from sinks.kafka import DeadLetterSink
 
-        return DeadLetterSink(load_settings().kafka)
-    return NoSink() if path is None else dead_letter_sink(path)
+    topic = DeadLetterSink(load_settings().kafka)
+    if sink != "services":
+        return topic
+    from sinks.dead_letter_records import RecordedDeadLetters
+
+    return RecordedDeadLetters(topic, _engine, lambda: stop.requested)
 
 
 def _serve_metrics(port: int) -> None:
