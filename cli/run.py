@@ -31,7 +31,7 @@ from dataflows.times import micros
 
 
 def run(
-    source: Annotated[str, typer.Option(help="kafka, or file:PATH (a file, or a folder of them).")] = "kafka",
+    source: Annotated[str, typer.Option(help="kafka, or file:PATH (a file, or a folder of partitions).")] = "kafka",
     sink: Annotated[str, typer.Option(help="services, or file:PATH.")] = "services",
     recovery: Annotated[
         Path | None,
@@ -112,7 +112,7 @@ def _source(name: str, bindings: Registry, lateness: timedelta, stop: StopReques
 
 
 def _kafka_source(bindings: Registry, lateness: timedelta, stop: StopRequest) -> Any:
-    from dataflows.sources.kafka import KafkaSource, UnreadableTopicsError
+    from dataflows.sources.kafka import BrokerAwayError, KafkaSource, UnreadableTopicsError
 
     settings = load_settings()
     try:
@@ -123,6 +123,9 @@ def _kafka_source(bindings: Registry, lateness: timedelta, stop: StopRequest) ->
             max_future_skew=micros(settings.stream.max_future_skew),
             stop=stop,
         )
+    except BrokerAwayError as error:
+        typer.echo(f"breakwater: --source: {error}", err=True)
+        raise typer.Exit(1) from None
     except UnreadableTopicsError as error:
         fail_usage(f"--source: {error}")
     return source

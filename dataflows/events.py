@@ -151,6 +151,8 @@ class ControlEvent(msgspec.Struct, kw_only=True, frozen=True, tag_field="kind"):
     tenant_id: Identifier
     workflow_id: Identifier
     occurred_at: AwareTime
+    #: Names the event where its sender may send it twice; the second one changes nothing.
+    event_id: EventId | None = None
 
 
 class AutomationStatusChanged(ControlEvent, frozen=True, tag="automation_status_changed"):

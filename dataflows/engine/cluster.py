@@ -28,8 +28,14 @@ MISUSED = 2
 def open_recovery(directory: Path) -> None:
     """Make a recovery store, if there is none. Code runs from what is in it: only its owner may write it."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not any(directory.glob("part-*.sqlite3")):
-        init_db_dir(directory, RECOVERY_PARTITIONS)  # type: ignore[no-untyped-call]
+    made = directory / "made"
+    if made.exists():
+        return
+    # What is there was begun and not ended, and no flow has written to it: bytewax refuses a store in part.
+    for part in directory.glob("part-*.sqlite3*"):
+        part.unlink()
+    init_db_dir(directory, RECOVERY_PARTITIONS)  # type: ignore[no-untyped-call]
+    made.touch()
 
 
 def run_process(
@@ -65,30 +71,42 @@ def run_cluster(command: Sequence[str], processes: int) -> int:
     recovery store has what they knew.
     """
     stopping = False
+    children: list[subprocess.Popen[bytes]] = []
 
     def stop(number: int, frame: object) -> None:  # noqa: ARG001  (signal's signature)
         nonlocal stopping
         stopping = True
-        for child in children:
-            child.send_signal(signal.SIGTERM)
+        _terminate(children)
 
-    children: list[subprocess.Popen[bytes]] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    for _ in range(1 + RESTARTS):
+    for wish in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wish, stop)
+    code = 0
+    for attempt in range(1 + RESTARTS):
+        if attempt:
+            time.sleep(RESTART_PAUSE.total_seconds())
+        children.clear()
         addresses = ";".join(f"127.0.0.1:{port}" for port in _free_ports(processes))
-        children[:] = [
-            subprocess.Popen(  # noqa: S603  (our own command line)
-                [*command, "--process", str(number), "--addresses", addresses],
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  (this process has no other thread)
+        for number in range(processes):
+            # A signal may come at any line of this.
+            if stopping:
+                break
+            children.append(
+                subprocess.Popen(  # noqa: S603  (our own command line)
+                    [*command, "--process", str(number), "--addresses", addresses],
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509  (this process has no other thread)
+                )
             )
-            for number in range(processes)
-        ]
-        code = _wait(children)
-        if code in (0, MISUSED) or stopping:
-            return code
-        time.sleep(RESTART_PAUSE.total_seconds())
+        if stopping:
+            _terminate(children)
+        code = _wait(children) if children else code
+        if stopping or code in (0, MISUSED):
+            break
     return code
+
+
+def _terminate(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        child.send_signal(signal.SIGTERM)
 
 
 def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int:

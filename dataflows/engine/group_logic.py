@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from bytewax.operators import StatefulBatchLogic
 
-from config.metrics import CONFLICTING_TERMINAL, DECISIONS, EVENTS, EVENTS_LATE
+from config.metrics import CONFLICTING_TERMINAL, DECISIONS, EVENTS, EVENTS_LATE, WORKFLOWS_MOVED
 from dataflows.decisions import Decision
 from dataflows.engine.delivery import Delivery
 from dataflows.engine.key_groups import KeyGroup
@@ -46,7 +46,9 @@ class GroupLogic(StatefulBatchLogic[Delivery, Decision, bytes]):
             EVENTS_LATE.inc(counts.late)
         if counts.conflicting:
             CONFLICTING_TERMINAL.inc(counts.conflicting)
-        counts.events = counts.duplicates = counts.late = counts.conflicting = 0
+        if counts.moved:
+            WORKFLOWS_MOVED.inc(counts.moved)
+        counts.events = counts.duplicates = counts.late = counts.conflicting = counts.moved = 0
         for decision in decisions:
             DECISIONS.labels(decision.kind.value).inc()
 

@@ -17,7 +17,7 @@ from dataflows.detectors.policies import Policies, PolicySet
 from dataflows.detectors.stuck_executions import NEVER_DUE, StuckExecutions
 from dataflows.engine.memory import Memory, Room, Row
 from dataflows.engine.workflow import Counts, Detectors, EndedExecution, EndedMemory, Timed, Workflow, WorkflowState
-from dataflows.events import GATE_ERROR_CODES, ControlEvent, CredentialEvent, Event, RunEvent
+from dataflows.events import GATE_ERROR_CODES, ControlEvent, Event, RunEvent
 from dataflows.times import NEVER
 
 #: Fixed for the life of a recovery store: state moves between processes by whole groups.
@@ -180,16 +180,17 @@ class KeyGroup:
 
     def _move(self, workflow: Workflow, partition: str) -> None:
         """The workflow's events come from another partition now; its timers follow that watermark."""
+        self.counts.moved += 1
         workflow.state.partition = partition
         workflow.state.wake_at = NEVER_DUE
         self._wakes.setdefault(partition, [])
         self._schedule(workflow)
 
     def _is_repeat(self, event: ControlEvent, state: WorkflowState) -> bool:
-        """Whether a credential event came before. No run event's id has a space in it."""
-        if not isinstance(event, CredentialEvent):
+        """Whether a control event that has an id came before. No run event's id has a space in it."""
+        if event.event_id is None:
             return False
-        return self._seen.add(f"credential_event {event.event_id}", self._owners[state.number]) is not None
+        return self._seen.add(f"control {event.event_id}", self._owners[state.number]) is not None
 
     def _schedule(self, workflow: Workflow) -> None:
         state = workflow.state

@@ -73,6 +73,8 @@ class Counts(msgspec.Struct):
     late: int = 0
     #: Second terminal events that differ from the first.
     conflicting: int = 0
+    #: Times that a workflow's events came from another partition than before.
+    moved: int = 0
 
 
 class Timed(NamedTuple):

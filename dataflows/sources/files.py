@@ -93,13 +93,18 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
 
 
 class FileSource(FixedPartitionedSource[Item, bytes]):
-    """A file of run events, or a folder of them: `*.ndjson`, `*.ndjson.gz`."""
+    """A file of run events, or a folder of them: `*.ndjson`, `*.ndjson.gz`.
+
+    Each file of a folder is a partition, as of a topic: all events of a workflow must be in one of them, and the
+    files are read side by side. Where they are not, `breakwater_workflows_moved_total` counts.
+    """
 
     def __init__(self, path: Path, registry: Callable[[], Registry], allowed_lateness: int, stop: StopRequest) -> None:
         """`allowed_lateness` in microseconds. `FileNotFoundError` when there is nothing to read."""
-        self._files = (
-            {file.name: file for file in sorted(path.glob("*.ndjson*"))} if path.is_dir() else {path.name: path}
-        )
+        files = [path]
+        if path.is_dir():
+            files = sorted([*path.glob("*.ndjson"), *path.glob("*.ndjson.gz")])
+        self._files = {file.name: file for file in files}
         if not self._files or not all(file.is_file() for file in self._files.values()):
             raise FileNotFoundError(f"{path}: no such file, and no folder with *.ndjson files")
         self._registry = registry

@@ -45,6 +45,10 @@ class UnreadableTopicsError(Exception):
     """There is nothing to read; the message says where it was looked for and what to do."""
 
 
+class BrokerAwayError(UnreadableTopicsError):
+    """No broker answers. It may later: whoever supervises the monitor should start it again."""
+
+
 class Topics(NamedTuple):
     """What is read: the partitions that each of `names` has."""
 
@@ -229,7 +233,7 @@ def find_topics(admin: AdminClient, kafka: Kafka) -> Topics:
         # All topics: a question for one of them makes it, on brokers that make topics by themselves.
         found = admin.list_topics(timeout=START_TIMEOUT.total_seconds()).topics
     except KafkaException as error:
-        raise UnreadableTopicsError(f"no Kafka broker answers at {where} ({error.args[0].name()})") from None
+        raise BrokerAwayError(f"no Kafka broker answers at {where} ({error.args[0].name()})") from None
     events, control = found.get(kafka.events_topic), found.get(kafka.control_topic)
     if events is None or not events.partitions:
         raise UnreadableTopicsError(f"no topic {kafka.events_topic} at {where}: make it with `breakwater init-topics`")

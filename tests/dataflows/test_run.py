@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.events import write_events
+from dataflows.engine.cluster import open_recovery
 from tests.reference.streams import generate
 
 BREAKWATER = (sys.executable, "-m", "cli")
@@ -113,6 +114,44 @@ def test_a_polite_stop_repeats_nothing(events: Path, expected: dict[str, object]
     subprocess.run(_command(events, out), check=True)
     assert len(out.read_text().splitlines()) == len(expected)
     assert _decisions(out) == expected
+
+
+def test_a_store_whose_making_was_interrupted_is_made_anew(
+    events: Path, expected: dict[str, object], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ndjson"
+    recovery = out.with_suffix(".recovery")
+    open_recovery(recovery)
+    (recovery / "made").unlink()
+    for part in sorted(recovery.glob("part-*.sqlite3"))[1:]:
+        part.unlink()
+    subprocess.run(_command(events, out), check=True)
+    assert _decisions(out) == expected
+
+
+def test_another_file_is_not_cut_back_to_where_the_first_one_was(tmp_path: Path) -> None:
+    events, first, second = tmp_path / "events.ndjson", tmp_path / "first.ndjson", tmp_path / "second.ndjson"
+    write_events(events, events=4_000, workflows=50, rate=2.0)
+    recovery = str(tmp_path / "recovery")
+    command = [*BREAKWATER, "run", "--source", f"file:{events}", "--recovery", recovery, "--sink"]
+    subprocess.run([*command, f"file:{first}"], check=True)
+    whole = first.read_bytes() * 3
+    second.write_bytes(whole + b'{"decision_id": "torn')
+    subprocess.run([*command, f"file:{second}"], check=True)
+    assert second.read_bytes() == whole, "what was there stays, but for the line that somebody was killed in"
+
+
+def test_a_wish_to_stop_between_two_tries_is_heard(tmp_path: Path) -> None:
+    count = tmp_path / "starts"
+    program = f"import sys; open({str(count)!r}, 'a').write('x'); sys.exit(1)"
+    command = [sys.executable, "-c", program]
+    cluster = f"import sys; from dataflows.engine.cluster import run_cluster; sys.exit(run_cluster({command!r}, 2))"
+    process = subprocess.Popen([sys.executable, "-c", cluster])
+    _wait_until(lambda: count.exists() and count.read_text() == "xx")
+    time.sleep(0.3)
+    process.terminate()
+    assert process.wait(timeout=10) == 1
+    assert count.read_text() == "xx"
 
 
 @pytest.mark.parametrize("seed", range(3))

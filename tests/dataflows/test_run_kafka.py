@@ -228,7 +228,7 @@ def test_a_broker_that_does_not_answer_ends_the_command_in_time(tmp_path: Path) 
             check=False,
             timeout=60,
         )
-    assert said.returncode == 2
+    assert said.returncode == 1, "it may answer later: a supervisor should try again"
     assert said.stderr == f"breakwater: --source: no Kafka broker answers at {where} (_TRANSPORT)\n"
 
 

@@ -556,6 +556,19 @@ def test_an_unblock_clears_the_row_of_successes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("repeat", "then"),
+    [
+        pytest.param({"event_id": "change"}, [block(4, STREAK, "crm", "a b c")], id="with its id it changes nothing"),
+        pytest.param({"event_id": "another"}, [], id="another one clears again"),
+    ],
+)
+def test_a_status_change_that_comes_twice(repeat: dict[str, str], then: list[Said]) -> None:
+    first = changed(1, "Blocked", "Live", event_id="change")
+    again = changed(1, "Blocked", "Live", **repeat)
+    assert blocks([first, denied(2, "a"), denied(3, "b"), again, denied(4, "c")]) == then
+
+
+@pytest.mark.parametrize(
     ("given", "then"),
     [
         *(
