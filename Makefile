@@ -34,7 +34,7 @@ setup: $(DEV)  ## Make .venv with the locked dependencies, for work on the code
 
 test: setup  ## Run the tests
 	@echo "==> Running the tests"
-	@$(BIN)/pytest -n auto $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 check: format lint types contracts audit  ## Format, lint, types, import rules, known vulnerabilities
 
