@@ -54,11 +54,23 @@ def find_stored_keys(connection: sa.Connection, keys: Iterable[str]) -> dict[str
 def _find(connection: sa.Connection, keys: set[str]) -> dict[str, System]:
     if not keys:
         return {}
+    possible = [key for key in keys if _may_be_listed(key)]
     listed = {
         row.system_key: System(row.system_key, row.display_name, row.provider)
-        for row in connection.execute(sa.select(tables.systems).where(tables.systems.c.system_key.in_(keys)))
+        for row in connection.execute(sa.select(tables.systems).where(tables.systems.c.system_key.in_(possible)))
     }
     return {key: listed.get(key) or System(safe_key(key), UNLISTED_NAME, None) for key in keys}
+
+
+def _may_be_listed(key: str) -> bool:
+    """Whether Postgres takes the text; one that it doesn't would cost the whole decision."""
+    if not key or "\x00" in key:
+        return False
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def names_of(systems: Iterable[System], limit: int = 5) -> str:

@@ -42,7 +42,8 @@ Handler = Callable[[sa.Connection, Decision, LifecycleOptions], Effect]
 
 def block_for_credentials(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:
     """Ask for the block of the version, or of the one that the workflow is bound to."""
-    failed_systems = _strings(decision.detail, "failed_systems")
+    # Any text may be the key of a system (spec 10), the empty one too.
+    failed_systems = _strings(decision.detail, "failed_systems", empty=True)
     version_id = decision.automation_version_id or version_of_workflow(
         connection, decision.tenant_id, decision.workflow_id
     )
@@ -142,9 +143,9 @@ def _string(fields: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _strings(fields: Mapping[str, Any], name: str) -> list[str]:
+def _strings(fields: Mapping[str, Any], name: str, *, empty: bool = False) -> list[str]:
     value = fields.get(name)
-    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) and (one or empty) for one in value):
         raise MalformedDecisionError(f"{name}: must be a list of texts, at least one")
     return value
 

@@ -141,12 +141,11 @@ def test_a_skipped_block_is_counted_by_status(engine: sa.Engine) -> None:
 @pytest.mark.parametrize(
     ("said", "code"),
     [
-        pytest.param(blocks("a\x00b"), "unstorable", id="NUL in a system key"),
         pytest.param(blocks(reason_code="x", observed={"note": "a\x00b"}), "unstorable", id="NUL in JSON"),
         pytest.param(stuck("x\x00"), "unstorable", id="NUL in an execution id"),
         pytest.param(blocks(decision_id="no uuid"), "unstorable", id="an id that is none"),
         pytest.param(stuck("x" * 129), "unstorable", id="longer than its column"),
-        pytest.param(blocks("\ud800"), "unstorable", id="half a character"),
+        pytest.param(stuck("x", reason_code="\ud800"), "unstorable", id="half a character"),
         pytest.param(blocks(detail={}), "malformed", id="a block without systems"),
         pytest.param(blocks(detail={"failed_systems": []}), "malformed", id="a block of no system"),
         pytest.param(blocks(detail={"failed_systems": [1]}), "malformed", id="a system that is no text"),
@@ -174,6 +173,28 @@ def test_what_can_never_be_applied_is_a_dead_letter_and_the_stream_goes_on(
         before.pop(name)
         after.pop(name)
     assert after == before
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("", id="the empty text"),
+        pytest.param(" ", id="a space"),
+        pytest.param("a\x00b", id="NUL"),
+        pytest.param("\ud800", id="half a character"),
+        pytest.param("x" * 300, id="longer than a column"),
+    ],
+)
+@pytest.mark.parametrize("others", [(), ("crm", "mail")], ids=["alone", "among others"])
+def test_a_system_of_an_odd_key_blocks_like_any_other(engine: sa.Engine, key: str, others: tuple[str, ...]) -> None:
+    given_world(engine)
+    assert services(engine).apply([blocks(key, *others)]) == [Result(Outcome.APPLIED, "blocked")]
+    assert version(engine)["status"] == "Blocked"
+    kept = row(engine, tables.decisions)
+    assert kept["observed"]["system_key"].startswith("unlisted-")
+    assert kept["detail"]["failed_systems"] == sorted([kept["observed"]["system_key"], *others])
+    assert row(engine, tables.block_reasons)["failed_systems"] == kept["detail"]["failed_systems"]
+    assert len(rows(engine, tables.tasks)) == 1 + len(others)
 
 
 def test_replaying_a_history_many_times_leaves_what_one_pass_left(engine: sa.Engine) -> None:
