@@ -1,6 +1,7 @@
 """Lifecycle events to Kafka: for other systems as CloudEvents, and back to the monitor as control events."""
 
 import json
+from datetime import timedelta
 
 from config.settings import Kafka
 from lifecycle.outbox import OutboxEvent
@@ -9,6 +10,9 @@ from sinks.kafka import Record, TopicWriter
 
 #: `source` of all events, a relative URI as CloudEvents wants it.
 SOURCE = "/breakwater/lifecycle"
+
+#: An event that no broker took waits in the outbox, not in here: a try holds a row and keeps a worker from ending.
+DELIVERY_TIMEOUT = timedelta(seconds=10)
 
 
 class EventPublisher:
@@ -20,8 +24,8 @@ class EventPublisher:
 
     def __init__(self, kafka: Kafka) -> None:
         """Contacts nothing yet."""
-        self._events = TopicWriter(kafka, kafka.status_topic)
-        self._control = TopicWriter(kafka, kafka.control_topic)
+        self._events = TopicWriter(kafka, kafka.status_topic, DELIVERY_TIMEOUT)
+        self._control = TopicWriter(kafka, kafka.control_topic, DELIVERY_TIMEOUT)
 
     def __call__(self, event: OutboxEvent) -> None:
         """Publish to the topic for everybody and to the monitor's own."""

@@ -1,8 +1,8 @@
 """Messages that can't be used, to the topic beside the one that they came from (spec 10, Dead letters)."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeAlias
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -16,6 +16,9 @@ MAX_MESSAGE_BYTES = 5 << 20
 #: What is kept of a message that the broker finds too large all the same.
 KEPT_BYTES = 512 << 10
 
+#: A broker that is away for longer than this ends the flow, which starts again from its snapshot.
+DELIVERY_TIMEOUT = timedelta(seconds=120)
+
 #: Seconds without progress at which a look is taken at signals and the queue.
 _SLICE = 0.2
 
@@ -28,14 +31,16 @@ class Record(NamedTuple):
     headers: list[tuple[str, str | bytes | None]]
 
 
-class TopicWriter:
-    """Writes to one topic: durably when `write` returns. Each process has its own."""
+#: What became of a record: None when the broker has it.
+_Answer: TypeAlias = tuple[Record, KafkaError] | None
 
-    def __init__(self, kafka: Kafka, topic: str) -> None:
-        """Contacts nothing yet."""
+
+class TopicWriter:
+    """Writes to one topic: durably when `write` returns. Each process has its own; its threads may share one."""
+
+    def __init__(self, kafka: Kafka, topic: str, delivery_timeout: timedelta = DELIVERY_TIMEOUT) -> None:
+        """Contacts nothing yet. `delivery_timeout`: how long the broker may be away before `write` raises."""
         self._topic = topic
-        self._failed: list[KafkaError] = []
-        self._too_large: list[Record] = []
         self._producer = Producer(
             {
                 "bootstrap.servers": kafka.bootstrap_servers,
@@ -43,8 +48,7 @@ class TopicWriter:
                 "enable.idempotence": True,
                 "compression.type": "lz4",
                 "message.max.bytes": MAX_MESSAGE_BYTES,
-                # A broker that is away for longer than this ends the flow, which starts again from its snapshot.
-                "delivery.timeout.ms": 120_000,
+                "delivery.timeout.ms": delivery_timeout // timedelta(milliseconds=1),
                 # Keys go where a Java producer would put them.
                 "partitioner": "murmur2_random",
             }
@@ -56,20 +60,35 @@ class TopicWriter:
         The stream is held back while the broker is away. Of a record that the broker finds too large the
         beginning is written, with header `cut_to`.
         """
-        for record in records:
-            self._send(record)
-        self._settle()
-        cut, self._too_large = self._too_large, []
-        for record in cut:
-            self._send(
-                record._replace(value=record.value[:KEPT_BYTES], headers=[*record.headers, ("cut_to", str(KEPT_BYTES))])
-            )
-        self._settle()
+        too_large = self._write(records)
+        self._write(
+            record._replace(value=record.value[:KEPT_BYTES], headers=[*record.headers, ("cut_to", str(KEPT_BYTES))])
+            for record in too_large
+        )
 
-    def _send(self, record: Record) -> None:
+    def _write(self, records: Iterable[Record]) -> list[Record]:
+        """Write all and wait for the answers; returns those that are too large and can be cut."""
+        # This call's alone: whichever thread serves the producer, an answer finds the call that waits for it.
+        answers: list[_Answer] = []
+        sent = 0
+        for record in records:
+            self._send(record, answers)
+            sent += 1
+        while len(answers) < sent:
+            self._producer.flush(_SLICE)
+        too_large = []
+        for refused in answers:
+            if refused is None:
+                continue
+            record, error = refused
+            if error.code() != KafkaError.MSG_SIZE_TOO_LARGE or len(record.value) <= KEPT_BYTES:
+                raise KafkaException(error)
+            too_large.append(record)
+        return too_large
+
+    def _send(self, record: Record, answers: list[_Answer]) -> None:
         def delivered(error: KafkaError | None, message: Message) -> None:  # noqa: ARG001  (their signature)
-            if error is not None:
-                self._refused(record, error)
+            answers.append(None if error is None else (record, error))
 
         while True:
             try:
@@ -79,23 +98,10 @@ class TopicWriter:
             except BufferError:
                 self._producer.poll(_SLICE)
             except KafkaException as error:
-                self._refused(record, error.args[0])
+                answers.append((record, error.args[0]))
                 return
             else:
                 return
-
-    def _refused(self, record: Record, error: KafkaError) -> None:
-        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and len(record.value) > KEPT_BYTES:
-            self._too_large.append(record)
-        else:
-            self._failed.append(error)
-
-    def _settle(self) -> None:
-        while self._producer.flush(_SLICE):
-            pass
-        if self._failed:
-            failed, self._failed = self._failed, []
-            raise KafkaException(failed[0])
 
 
 class DeadLetterPartition(StatelessSinkPartition[tuple[str, DeadLetter]]):

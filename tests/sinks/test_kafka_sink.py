@@ -1,13 +1,15 @@
 """Writing to a topic: durable when it returns, or an error."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from cli.embedded.kafka import MockKafka
 from config.settings import Kafka
-from sinks.kafka import KEPT_BYTES, Record, TopicWriter
+from sinks.kafka import KEPT_BYTES, MAX_MESSAGE_BYTES, Record, TopicWriter
 
 #: The request to write, in Kafka's protocol.
 PRODUCE = 0
@@ -66,6 +68,38 @@ def test_what_does_not_pass_is_raised(mock: MockKafka) -> None:
         writer.write([Record(b"k", b"v", [])])
     assert raised.value.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
     assert _read_count(mock) == 0
+
+
+def test_no_thread_is_told_that_its_record_is_written_when_no_broker_took_it() -> None:
+    writer = TopicWriter(Kafka(bootstrap_servers="127.0.0.1:1"), "letters", timedelta(seconds=1))
+
+    def write(number: int) -> KafkaException | None:
+        try:
+            writer.write([Record(b"k", b"%d" % number, [])])
+        except KafkaException as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(5) as threads:
+        errors = list(threads.map(write, range(10)))
+    assert [error and error.args[0].code() for error in errors] == [KafkaError._MSG_TIMED_OUT] * 10
+
+
+def test_of_two_threads_only_the_one_whose_record_is_refused_gets_an_error(mock: MockKafka) -> None:
+    writer = _writer(mock)
+    refused = Record(b"k", b"x" * (MAX_MESSAGE_BYTES + 1), [("h", "x" * MAX_MESSAGE_BYTES)])
+
+    def write(number: int) -> bool:
+        try:
+            writer.write([refused if number % 2 else Record(b"k", b"%d" % number, [])])
+        except KafkaException:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        written = list(threads.map(write, range(20)))
+    assert written == [True, False] * 10
+    assert {message.value() for message in _read(mock)} == {b"%d" % number for number in range(0, 20, 2)}
 
 
 def _read_count(mock: MockKafka) -> int:
