@@ -16,7 +16,10 @@ TIMEOUT = timedelta(seconds=10)
 
 def init_topics(
     partitions: Annotated[
-        int, typer.Option(help="Of the events and of the control events; more can't be had later.", min=1, max=10_000)
+        int,
+        typer.Option(
+            help="Of the events, control events and status events; more can't be had later.", min=1, max=10_000
+        ),
     ] = 12,
     replication_factor: Annotated[
         int, typer.Option(help="Copies of each message; -1 is the broker's default.", min=-1, max=9)
@@ -55,8 +58,8 @@ def init_topics(
 def topics_of(kafka: Kafka, partitions: int, replication_factor: int) -> list[NewTopic]:
     """Every topic of the product.
 
-    Control events are partitioned like the events that they stand beside. Dead letters are few and their order
-    means nothing, but each may be as large as the message that it was.
+    Control and status events are partitioned like the events that they stand beside. Dead letters are few and
+    their order means nothing, but each may be as large as the message that it was.
     """
     from sinks.kafka import MAX_MESSAGE_BYTES
 
@@ -64,6 +67,7 @@ def topics_of(kafka: Kafka, partitions: int, replication_factor: int) -> list[Ne
     return [
         NewTopic(kafka.events_topic, partitions, replication_factor),
         NewTopic(kafka.control_topic, partitions, replication_factor),
+        NewTopic(kafka.status_topic, partitions, replication_factor),
         NewTopic(kafka.dead_letter_topic, 1, replication_factor, config=large),
         NewTopic(kafka.decisions_dead_letter_topic, 1, replication_factor, config=large),
     ]

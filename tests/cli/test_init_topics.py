@@ -11,7 +11,13 @@ from cli.main import app
 from config.settings import Kafka
 from sinks.kafka import MAX_MESSAGE_BYTES
 
-NAMES = ["run_events", "monitor_control", "run_events.dead_letter", "decisions.dead_letter"]
+NAMES = [
+    "run_events",
+    "monitor_control",
+    "automation_status_changed",
+    "run_events.dead_letter",
+    "decisions.dead_letter",
+]
 
 
 def test_topics_that_are_there_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +46,13 @@ def test_control_events_are_cut_like_the_events_and_dead_letters_have_room() -> 
     assert [(topic.topic, topic.num_partitions, topic.replication_factor) for topic in topics] == [
         ("run_events", 24, 3),
         ("monitor_control", 24, 3),
+        ("automation_status_changed", 24, 3),
         ("run_events.dead_letter", 1, 3),
         ("decisions.dead_letter", 1, 3),
     ]
-    assert [topic.config.get("max.message.bytes") for topic in topics[2:]] == [str(MAX_MESSAGE_BYTES)] * 2
+    assert [topic.config.get("max.message.bytes") for topic in topics[3:]] == [str(MAX_MESSAGE_BYTES)] * 2
+
+
+def test_every_topic_of_the_settings_is_made() -> None:
+    changed = {name: f"a_{name}" for name in Kafka.model_fields if name.endswith("_topic")}
+    assert {topic.topic for topic in topics_of(Kafka().model_copy(update=changed), 1, 1)} == set(changed.values())
