@@ -20,7 +20,13 @@ def worker(
     settings = load_settings()
     configure_logs(settings.log_format)
     url = settings.postgres.url.get_secret_value()
-    engine = sa.create_engine(url, pool_size=settings.postgres.pool_size, pool_pre_ping=True)
+    engine = sa.create_engine(
+        url,
+        pool_size=settings.postgres.pool_size,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"connect_timeout": 5},
+    )
     publish = None
     if events:
         from sinks.events import EventPublisher
