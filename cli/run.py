@@ -29,6 +29,9 @@ from dataflows.registry import Registry
 from dataflows.sources.stop import StopRequest
 from dataflows.times import micros
 
+#: The file of decisions that can never be applied.
+DEAD_DECISIONS = "decisions.dead_letter.ndjson"
+
 
 def run(
     source: Annotated[str, typer.Option(help="kafka, or file:PATH (a file, or a folder of partitions).")] = "kafka",
@@ -42,7 +45,12 @@ def run(
     registry: RegistryFile = None,
     dead_letters: Annotated[
         Path | None,
-        typer.Option(help="File for messages that can't be used (with kafka, their topic by default).", metavar="FILE"),
+        typer.Option(
+            help="File for messages that can't be used (with kafka, their topic by default). Decisions that services "
+            f"can't apply go into {DEAD_DECISIONS} beside it; by default to their topic, or with a file as source "
+            "into the recovery folder, or the current one.",
+            metavar="FILE",
+        ),
     ] = None,
     allowed_lateness: Annotated[
         str | None,
@@ -84,7 +92,7 @@ def run(
     flow = build_flow(
         _source(source, bindings, lateness, stop),
         groups,
-        _sink(sink, stop),
+        _sink(sink, stop, _dead_decisions(dead_letters, source, recovery)),
         _dead_letter_sink(dead_letters, source, sink, stop),
     )
     run_process(
@@ -141,15 +149,14 @@ def _registry(path: Path | None, sink: str, stop: StopRequest) -> Registry:
 
 
 def _engine() -> Any:
-    import sqlalchemy as sa
+    from config.database import make_engine
 
-    postgres = load_settings().postgres
-    return sa.create_engine(postgres.url.get_secret_value(), pool_size=postgres.pool_size, pool_pre_ping=True)
+    return make_engine(load_settings().postgres)
 
 
-def _sink(name: str, stop: StopRequest) -> Any:
+def _sink(name: str, stop: StopRequest, dead_decisions: Path | None) -> Any:
     if name == "services":
-        return _services(stop)
+        return _services(stop, dead_decisions)
     kind, _, rest = name.partition(":")
     if kind != "file" or not rest:
         fail_usage(f"--sink: {name!r} is neither services nor file:PATH")
@@ -158,12 +165,23 @@ def _sink(name: str, stop: StopRequest) -> Any:
     return decision_sink(Path(rest))
 
 
-def _services(stop: StopRequest) -> Any:
+def _services(stop: StopRequest, dead_decisions: Path | None) -> Any:
     from sinks.bytewax_adaptor import decision_services
-    from sinks.dead_decisions import to_topic
+    from sinks.dead_decisions import to_file, to_topic
 
     settings = load_settings()
-    return decision_services(settings, lambda: to_topic(settings.kafka), lambda: stop.requested)
+    return decision_services(
+        settings,
+        lambda: to_topic(settings.kafka) if dead_decisions is None else to_file(dead_decisions),
+        lambda: stop.requested,
+    )
+
+
+def _dead_decisions(dead_letters: Path | None, source: str, recovery: Path | None) -> Path | None:
+    """The file of decisions that can't be applied; None for their topic, since only `kafka` has a broker at hand."""
+    if dead_letters is not None:
+        return dead_letters.parent / DEAD_DECISIONS
+    return None if source == "kafka" else (recovery or Path()) / DEAD_DECISIONS
 
 
 def _dead_letter_sink(path: Path | None, source: str, sink: str, stop: StopRequest) -> Any:

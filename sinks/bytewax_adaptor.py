@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-import sqlalchemy as sa
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
+from config.database import make_engine
 from config.settings import Settings
 from dataflows.decisions import Decision
 from lifecycle.options import LifecycleOptions
@@ -49,8 +49,8 @@ def decision_services(
     options = LifecycleOptions(ops_email=settings.ops_email, public_url=settings.http.public_url.rstrip("/"))
 
     def make() -> ServicesSink:
-        # One decision at a time needs one connection; the ping spares the first one after an outage a retry.
-        engine = sa.create_engine(settings.postgres.url.get_secret_value(), pool_size=1, pool_pre_ping=True)
+        # One decision at a time needs one connection.
+        engine = make_engine(settings.postgres, pool_size=1)
         return ServicesSink(engine, options, dead_letter(), stopping=stopping)
 
     return DecisionServices(make)

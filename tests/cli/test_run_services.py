@@ -1,0 +1,87 @@
+"""`breakwater run --sink services` with a file as source: it needs the database, and no broker."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from tests.given import Line, denied, encode, timed_out
+from tests.lifecycle.given import given_world, version
+
+IDS = {"tenant_id": "t1", "workflow_id": "wf1", "automation_version_id": "v1"}
+SECRET = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
+
+
+def run(folder: Path, database_url: str, lines: list[Line], *options: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the monitor over these events, in `folder`."""
+    events = folder / "events.ndjson"
+    events.write_bytes(b"".join(map(encode, lines)))
+    return subprocess.run(
+        [sys.executable, "-m", "cli", "run", "--source", f"file:{events}", "--sink", "services", *options],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "BREAKWATER_POSTGRES__URL": database_url,
+            "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("key", ["", "a\x00b"], ids=["the empty text", "NUL"])
+def test_credentials_of_a_system_with_an_odd_key_block(
+    engine: sa.Engine, database_url: str, tmp_path: Path, key: str
+) -> None:
+    given_world(engine)
+    ended_well = run(tmp_path, database_url, [denied(n, f"x{n}", system_key=key, **IDS) for n in range(3)])
+    assert ended_well.returncode == 0, ended_well.stderr
+    assert version(engine)["status"] == "Blocked"
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        pytest.param([], ".", id="in the current folder"),
+        pytest.param(["--recovery", "store"], "store", id="in the recovery folder"),
+        pytest.param(["--recovery", "store", "--dead-letters", "dead/messages.ndjson"], "dead", id="beside messages"),
+    ],
+)
+def test_a_decision_that_cannot_be_applied_goes_into_a_file(
+    engine: sa.Engine, database_url: str, tmp_path: Path, options: list[str], where: str
+) -> None:
+    given_world(engine)
+    with engine.begin() as connection:
+        # What the intake lets through Postgres takes today, so that it refuses something has to be arranged.
+        connection.execute(
+            sa.text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$BEGIN RAISE EXCEPTION USING ERRCODE = '22021'; END$$"
+            )
+        )
+        connection.execute(sa.text("CREATE TRIGGER refuse BEFORE INSERT ON stuck_executions EXECUTE FUNCTION refuse()"))
+    (tmp_path / "dead").mkdir()
+    ended_well = run(tmp_path, database_url, [timed_out(0, "x", **IDS)], *options)
+    assert ended_well.returncode == 0, ended_well.stderr
+    (kept,) = (tmp_path / where / "decisions.dead_letter.ndjson").read_text().splitlines()
+    assert json.loads(kept)["code"] == "unstorable"
+    assert json.loads(kept)["decision"]["detail"]["execution_id"] == "x"
+
+
+def test_an_error_of_the_database_does_not_quote_what_events_brought(
+    engine: sa.Engine, database_url: str, tmp_path: Path
+) -> None:
+    given_world(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE systems RENAME TO elsewhere"))
+    failed = run(tmp_path, database_url, [denied(n, f"x{n}", system_key=SECRET, **IDS) for n in range(3)])
+    assert failed.returncode == 1
+    assert "UndefinedTable" in failed.stderr
+    assert SECRET not in failed.stderr + failed.stdout
