@@ -1,8 +1,14 @@
-"""The registry that Postgres holds, as the intake asks it: from memory, and again when memory may be wrong."""
+"""The registry that Postgres holds, as the intake asks it: from memory, and again when memory may be wrong.
 
+An event that comes before the registry has its version is a dead letter at once: the 30 seconds for which such
+events are to be parked (spec 10) are not built yet.
+"""
+
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -10,23 +16,60 @@ import structlog
 from dataflows.registry import Binding
 from lifecycle.registry import VersionBinding, find_binding, read_bindings
 
-#: A binding that was changed is known by then without anybody asking.
+#: Memory is renewed this often. A binding changed otherwise is known when an event contradicts the old one.
 REFRESH = timedelta(seconds=30)
 
-#: A version that was not there is not asked for again before this, however many events name it.
-UNKNOWN_FOR = timedelta(seconds=1)
+#: What was asked is not asked for again before this, however many events name it.
+ASK_AGAIN = timedelta(seconds=1)
+
+#: Versions looked up one by one within `ASK_AGAIN`; for more, everything is read at once.
+LOOK_UPS = 200
 
 #: How often a database that is away is tried, when an event can't be judged without it.
 RETRY = timedelta(milliseconds=500)
 
 log = structlog.get_logger(__name__)
 
+Bindings = dict[str, Binding]
+T = TypeVar("T")
+
+
+class _Refresh(threading.Thread):
+    """Reads all bindings beside the stream. It dies with the process, whatever the database does."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        super().__init__(name="registry-refresh", daemon=True)
+        self._engine = engine
+        self._bindings: Bindings | None = None
+        self._error: Exception | None = None
+        #: What was looked up since it began, and so is newer.
+        self.learned: dict[str, Binding | None] = {}
+
+    def run(self) -> None:
+        """Read; `result` has what came of it."""
+        try:
+            with self._engine.connect() as connection:
+                self._bindings = _read(connection)
+        except Exception as error:  # noqa: BLE001  (raised again where somebody listens)
+            self._error = error
+
+    def result(self) -> Bindings:
+        """The bindings, once the thread has ended, or the error that ended it."""
+        if self._bindings is None:
+            assert self._error is not None
+            raise self._error
+        for automation_version_id, binding in self.learned.items():
+            _learn(self._bindings, automation_version_id, binding)
+        return self._bindings
+
 
 class DatabaseRegistry:
-    """All bindings, read at once and again every `REFRESH`; an unknown version is looked up at once.
+    """All bindings in memory, read before the first event and again every `REFRESH`, beside the stream.
 
-    While the database is away what is known holds; an event of an unknown version waits, for it is neither good
-    nor a dead letter.
+    What memory lacks, or an event contradicts, is asked for: a version at most once within `ASK_AGAIN`, at most
+    `LOOK_UPS` versions one by one, and then all in one read, so that a flood of made-up ids neither holds the
+    stream nor fills memory. While the database is away what is known holds; an event that would be a dead letter
+    waits. For one thread.
     """
 
     def __init__(
@@ -35,47 +78,90 @@ class DatabaseRegistry:
         self._engine = engine
         self._stopping = stopping
         self._clock = clock
-        self._bindings: dict[str, Binding] = {}
-        self._unknown: dict[str, float] = {}
+        self._bindings: Bindings = {}
         self._read_at = -float("inf")
+        self._refresh: _Refresh | None = None
+        #: What was looked up in the span that ends at `_span_end`, and whether all was read in it.
+        self._asked: set[str] = set()
+        self._asked_all = False
+        self._span_end = -float("inf")
 
     def binding(self, automation_version_id: str) -> Binding | None:
         """The binding of a version. Blocks while the database is away and the version unknown."""
+        if self._refresh is not None or self._clock() - self._read_at > REFRESH.total_seconds():
+            self._keep_fresh()
+        return self._bindings.get(automation_version_id) or self.recheck(automation_version_id)
+
+    def recheck(self, automation_version_id: str) -> Binding | None:
+        """The binding as the database has it, give or take `ASK_AGAIN`. Blocks while the database is away."""
         now = self._clock()
-        if now - self._read_at > REFRESH.total_seconds():
-            self._read_all(now)
-        known = self._bindings.get(automation_version_id)
-        if known is not None:
-            return known
-        if now - self._unknown.get(automation_version_id, -float("inf")) < UNKNOWN_FOR.total_seconds():
-            return None
-        return self._look_up(automation_version_id)
+        if now >= self._span_end:
+            self._asked.clear()
+            self._asked_all = False
+            self._span_end = now + ASK_AGAIN.total_seconds()
+        if not self._asked_all and automation_version_id not in self._asked:
+            if len(self._asked) < LOOK_UPS:
+                self._look_up(automation_version_id)
+            else:
+                self._ask_all()
+        return self._bindings.get(automation_version_id)
 
-    def _read_all(self, now: float) -> None:
-        self._read_at = now
-        self._unknown.clear()
-        try:
-            with self._engine.connect() as connection:
-                self._bindings = {row.automation_version_id: _binding(row) for row in read_bindings(connection)}
-        except sa.exc.OperationalError:
-            log.warning("registry_not_refreshed", known=len(self._bindings))
+    def _look_up(self, automation_version_id: str) -> None:
+        row = self._insist(lambda connection: find_binding(connection, automation_version_id))
+        binding = None if row is None else _binding(row)
+        _learn(self._bindings, automation_version_id, binding)
+        if self._refresh is not None:
+            self._refresh.learned[automation_version_id] = binding
+        self._asked.add(automation_version_id)
 
-    def _look_up(self, automation_version_id: str) -> Binding | None:
+    def _ask_all(self) -> None:
+        began = self._clock()
+        self._bindings = self._insist(_read)
+        ended = self._clock()
+        # What a refresh under way has seen may be older.
+        self._refresh = None
+        self._read_at = began
+        self._asked_all = True
+        # Reading takes half of the time at most, however many bindings there are.
+        self._span_end = ended + max(ASK_AGAIN.total_seconds(), ended - began)
+
+    def _insist(self, query: Callable[[sa.Connection], T]) -> T:
         while True:
             try:
                 with self._engine.connect() as connection:
-                    row = find_binding(connection, automation_version_id)
-                break
+                    return query(connection)
             except sa.exc.OperationalError:
                 if self._stopping():
                     # The events read since the last snapshot are read again after the restart.
                     raise
                 time.sleep(RETRY.total_seconds())
-        if row is None:
-            self._unknown[automation_version_id] = self._clock()
-            return None
-        binding = self._bindings[automation_version_id] = _binding(row)
-        return binding
+
+    def _keep_fresh(self) -> None:
+        if self._refresh is None:
+            first = self._read_at == -float("inf")
+            self._read_at = self._clock()
+            self._refresh = _Refresh(self._engine)
+            self._refresh.start()
+            if first:
+                self._refresh.join()
+        if self._refresh.is_alive():
+            return
+        refresh, self._refresh = self._refresh, None
+        try:
+            self._bindings = refresh.result()
+        except sa.exc.OperationalError:
+            log.warning("registry_not_refreshed", known=len(self._bindings))
+
+
+def _read(connection: sa.Connection) -> Bindings:
+    return {row.automation_version_id: _binding(row) for row in read_bindings(connection)}
+
+
+def _learn(bindings: Bindings, automation_version_id: str, binding: Binding | None) -> None:
+    if binding is None:
+        bindings.pop(automation_version_id, None)
+    else:
+        bindings[automation_version_id] = binding
 
 
 def _binding(row: VersionBinding) -> Binding:

@@ -32,6 +32,9 @@ class Registry(Protocol):
     def binding(self, automation_version_id: str) -> Binding | None:
         """The binding of a version, None when it is unknown. Called for every event: must be fast."""
 
+    def recheck(self, automation_version_id: str) -> Binding | None:
+        """The binding as it is now, for an event that contradicts what `binding` said. May ask a store."""
+
 
 class TrustingRegistry:
     """No registry at hand: what the envelope says is true."""
@@ -39,6 +42,10 @@ class TrustingRegistry:
     def binding(self, automation_version_id: str) -> Binding | None:  # noqa: ARG002  (the protocol's signature)
         """Nothing is known, and nothing needs to be."""
         return None
+
+    def recheck(self, automation_version_id: str) -> Binding | None:
+        """Nothing, still."""
+        return self.binding(automation_version_id)
 
 
 class StaticRegistry:
@@ -50,6 +57,10 @@ class StaticRegistry:
     def binding(self, automation_version_id: str) -> Binding | None:
         """The binding of a version."""
         return self._bindings.get(automation_version_id)
+
+    def recheck(self, automation_version_id: str) -> Binding | None:
+        """The same."""
+        return self.binding(automation_version_id)
 
 
 class UnreadableRegistryError(Exception):
@@ -81,6 +92,9 @@ def identify(event: RunEvent, registry: Registry) -> None:
             event.workflow_id = event.automation_version_id
         return
     binding = registry.binding(event.automation_version_id)
+    if binding is not None and not _agrees(event, binding):
+        # The version may have been bound anew since the registry was read.
+        binding = registry.recheck(event.automation_version_id)
     if binding is None:
         raise Unusable(DeadLetterCode.UNKNOWN_AUTOMATION_VERSION, "the registry has no such automation version")
     if binding.tenant_id != event.tenant_id:
@@ -89,3 +103,7 @@ def identify(event: RunEvent, registry: Registry) -> None:
         event.workflow_id = binding.workflow
     elif event.workflow_id != binding.workflow:
         raise Unusable(DeadLetterCode.TENANT_MISMATCH, "the workflow is not the one bound to the automation version")
+
+
+def _agrees(event: RunEvent, binding: Binding) -> bool:
+    return event.tenant_id == binding.tenant_id and event.workflow_id in (None, binding.workflow)

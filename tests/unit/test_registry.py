@@ -79,6 +79,30 @@ def test_without_a_registry_the_envelope_is_trusted(ids: dict[str, Any], then: l
     assert judge(TrustingRegistry(), **ids) == then
 
 
+class Behind(StaticRegistry):
+    """A registry whose memory is older than what it reads when asked again."""
+
+    def recheck(self, automation_version_id: str) -> Binding | None:
+        """As it is now: v1 was bound anew, v2 removed."""
+        return Binding("t1", "v1", "wf9") if automation_version_id == "v1" else None
+
+
+@pytest.mark.parametrize(
+    ("ids", "then"),
+    [
+        pytest.param({"workflow_id": "wf9"}, ["wf9"], id="the new workflow"),
+        pytest.param({"workflow_id": "wf1"}, ["wf1"], id="the old one agrees with memory"),
+        pytest.param({"workflow_id": "wf8"}, [MISMATCH], id="neither"),
+        pytest.param({"tenant_id": "t2"}, [MISMATCH], id="another tenant, still"),
+        pytest.param({"automation_version_id": "v2", "workflow_id": "wf1"}, [UNKNOWN], id="a version that is gone"),
+    ],
+)
+def test_an_event_that_contradicts_the_registry_has_it_look_again(
+    ids: dict[str, Any], then: list[str | DeadLetterCode]
+) -> None:
+    assert judge(Behind({"v1": V1, "v2": V2}), **ids) == then
+
+
 @pytest.mark.parametrize("around", [[], [b"x\n"]], ids=["as a batch", "one by one"])
 def test_a_foreign_event_moves_nothing(around: list[bytes]) -> None:
     lines: list[Line] = [
