@@ -18,19 +18,25 @@ from lifecycle.texts import render_html
 #: For connecting, and for every answer.
 TIMEOUT = timedelta(seconds=20)
 
+#: "Authentication required" (RFC 4954), as an answer to any command.
+_LOGIN_NEEDED = 530
+
 
 class DeliveryFault(StrEnum):
     """Why a server did not take a message: our words, since a server's may quote the message."""
 
     UNREACHABLE = "unreachable"  #: no connection, or it broke off
     BUSY = "busy"  #: the server says: later
-    LOGIN_REFUSED = "login_refused"  #: our user or password is wrong; an operator can mend it
+    #: Our user or password is wrong, or one is needed; an operator can mend it, like the next two.
+    LOGIN_REFUSED = "login_refused"
+    SENDER_REFUSED = "sender_refused"  #: the server takes no mail from us
+    NOT_SUPPORTED = "not_supported"  #: the server can't encrypt, or can't do what else we ask of it
     RECIPIENT_REFUSED = "recipient_refused"  #: the server will never take mail for this address
     MESSAGE_REFUSED = "message_refused"  #: the server will never take this message
     BAD_ADDRESS = "bad_address"  #: no email address at all
 
 
-#: Trying again gives the same answer.
+#: Trying again gives the same answer, whatever an operator does to the settings meanwhile.
 PERMANENT = frozenset({DeliveryFault.RECIPIENT_REFUSED, DeliveryFault.MESSAGE_REFUSED, DeliveryFault.BAD_ADDRESS})
 
 
@@ -109,13 +115,21 @@ def fault_of(error: Exception) -> DeliveryFault:
     match error:
         case smtplib.SMTPRecipientsRefused():
             codes = [code for code, _ in error.recipients.values()]
+            if _LOGIN_NEEDED in codes:
+                return DeliveryFault.LOGIN_REFUSED
             return DeliveryFault.RECIPIENT_REFUSED if all(code >= 500 for code in codes) else DeliveryFault.BUSY
+        case smtplib.SMTPResponseException(smtp_code=code) if code < 500:
+            return DeliveryFault.BUSY
         case smtplib.SMTPAuthenticationError():
-            return DeliveryFault.LOGIN_REFUSED if error.smtp_code >= 500 else DeliveryFault.BUSY
-        case smtplib.SMTPDataError() | smtplib.SMTPSenderRefused():
-            return DeliveryFault.MESSAGE_REFUSED if error.smtp_code >= 500 else DeliveryFault.BUSY
-        case smtplib.SMTPNotSupportedError():
+            return DeliveryFault.LOGIN_REFUSED
+        case smtplib.SMTPResponseException(smtp_code=code) if code == _LOGIN_NEEDED:
+            return DeliveryFault.LOGIN_REFUSED
+        case smtplib.SMTPDataError():
             return DeliveryFault.MESSAGE_REFUSED
+        case smtplib.SMTPSenderRefused():
+            return DeliveryFault.SENDER_REFUSED
+        case smtplib.SMTPNotSupportedError():
+            return DeliveryFault.NOT_SUPPORTED
         case smtplib.SMTPResponseException():
             return DeliveryFault.BUSY
         case _:

@@ -1,11 +1,13 @@
 """The worker's jobs on procrastinate: deliveries, events, and the care of the queue itself."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
 import procrastinate
 import sqlalchemy as sa
-from procrastinate import builtin_tasks, jobs, retry
+from procrastinate import builtin_tasks, jobs, retry, signals
 
 from lifecycle.delivery import Publisher, deliver_notification, publish_event
 from lifecycle.emails import Sender
@@ -13,6 +15,9 @@ from lifecycle.kinds import DeliveryOutcome
 from lifecycle.outbox import DELIVER_NOTIFICATION, EVENTS_QUEUE, NOTIFICATIONS_QUEUE, PUBLISH_EVENT
 
 MAINTENANCE_QUEUE = "maintenance"
+
+_NOTIFICATIONS_AT_ONCE = 5
+_EVENTS_AT_ONCE = 1
 
 #: A finished job is of no use but to the curious.
 _KEEP_JOBS = timedelta(days=3)
@@ -28,7 +33,11 @@ class GivenUp(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff(retry.BaseRetryStrategy):
-    """Wait `first`, then twice as long each time, at most `longest`; `tries` None never gives up."""
+    """Wait `first`, then twice as long each time, at most `longest`; `tries` None never gives up.
+
+    A job ends as failed only by `GivenUp`, when the row that it is about says so too. What else goes wrong, even
+    in the last try (the database was away), is tried again, or the row would wait for ever.
+    """
 
     tries: int | None
     first: timedelta
@@ -36,13 +45,13 @@ class Backoff(retry.BaseRetryStrategy):
 
     def get_retry_decision(self, *, exception: BaseException, job: jobs.Job) -> retry.RetryDecision | None:
         """When to run a failed job again; None when it stays failed."""
-        if isinstance(exception, GivenUp) or self.is_last(job):
+        if isinstance(exception, GivenUp):
             return None
         wait = min(self.longest, self.first * 2.0 ** min(job.attempts, 32))
         return retry.RetryDecision(retry_in={"milliseconds": wait // timedelta(milliseconds=1)})
 
     def is_last(self, job: jobs.Job) -> bool:
-        """Whether the try that is running is the last. `attempts` counts those before it."""
+        """Whether a failure now is final. `attempts` counts the tries before this one, also those not recorded."""
         return self.tries is not None and job.attempts + 1 >= self.tries
 
 
@@ -105,17 +114,40 @@ def build_app(
 async def run_worker(app: procrastinate.App, timing: WorkerTiming, *, with_events: bool, wait: bool = True) -> None:
     """Work until SIGTERM or SIGINT, finishing what is under way; with `wait` False, until nothing is due.
 
-    Needs the main thread, for the signals.
+    Events have a place of their own: while their broker is away they don't hold up the mail. Needs the main
+    thread, for the signals.
     """
-    async with app.open_async():
-        await app.run_worker_async(
-            queues=[NOTIFICATIONS_QUEUE, MAINTENANCE_QUEUE, *([EVENTS_QUEUE] if with_events else [])],
-            concurrency=5,
-            wait=wait,
-            shutdown_graceful_timeout=20,
-            update_heartbeat_interval=timing.heartbeat.total_seconds(),
-            stalled_worker_timeout=timing.stalled_after.total_seconds(),
-        )
+    places: dict[tuple[str, ...], int] = {(NOTIFICATIONS_QUEUE, MAINTENANCE_QUEUE): _NOTIFICATIONS_AT_ONCE}
+    if with_events:
+        places[EVENTS_QUEUE,] = _EVENTS_AT_ONCE
+    # Each job that runs has a thread; the loop's own pool may be smaller.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(sum(places.values()), "job"))
+    workers: list[asyncio.Task[None]] = []
+
+    def stop() -> None:
+        for worker in workers:
+            if not worker.cancelling():  # a second time would not let it finish its jobs
+                worker.cancel()
+
+    async with app.open_async(), asyncio.TaskGroup() as group:
+        with signals.on_stop(stop):
+            workers += [
+                group.create_task(
+                    app.run_worker_async(
+                        queues=list(queues),
+                        concurrency=concurrency,
+                        wait=wait,
+                        shutdown_graceful_timeout=20,
+                        install_signal_handlers=False,
+                        update_heartbeat_interval=timing.heartbeat.total_seconds(),
+                        stalled_worker_timeout=timing.stalled_after.total_seconds(),
+                    )
+                )
+                for queues, concurrency in places.items()
+            ]
+            # One that ends by itself has lost its connection or the like: the process ends, to be started again.
+            await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED if wait else asyncio.ALL_COMPLETED)
+            stop()
 
 
 def conninfo_of(url: str) -> str:

@@ -33,7 +33,8 @@ class Recipient:
 
     channel: Channel
     audience: Audience
-    #: An email address; for in-app a user id, `ops` or `platform_admin`.
+    #: An email address; for in-app a client's user id, or `ops` or `platform_admin`. A user may be called `ops`:
+    #: who an in-app address means takes its audience too.
     address: str
 
 
@@ -84,7 +85,7 @@ def _rows(tenant_id: str, notice: Notice) -> list[dict[str, Any]]:
     body = render_body(notice.template, context)
     rows = []
     for recipient in notice.recipients:
-        key = f"{notice.episode_id}:{notice.template}:{recipient.channel}:{recipient.address}"
+        key = f"{notice.episode_id}:{notice.template}:{_destination(recipient)}"
         in_app = recipient.channel is Channel.IN_APP
         rows.append(
             {
@@ -107,6 +108,13 @@ def _rows(tenant_id: str, notice: Notice) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _destination(recipient: Recipient) -> str:
+    """The recipient in a deduplication key: a mailbox is one whoever is meant, a user id is not a group's name."""
+    if recipient.channel is Channel.IN_APP:
+        return f"{recipient.channel}:{recipient.audience}:{recipient.address}"
+    return f"{recipient.channel}:{recipient.address}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,14 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from cli.embedded.smtp import SmtpSink
-from config.settings import Smtp
+from config.settings import Kafka, Smtp
 from lifecycle import tables
 from lifecycle.actors import MONITOR
 from lifecycle.blocking import request_block_for_credentials
@@ -20,7 +20,9 @@ from lifecycle.delivery import Publisher
 from lifecycle.emails import smtp_sender
 from lifecycle.jobs import Backoff, WorkerTiming, build_app, conninfo_of, run_worker
 from lifecycle.options import LifecycleOptions
-from lifecycle.outbox import OutboxEvent
+from lifecycle.outbox import OutboxEvent, put_event
+from lifecycle.transitions import STATUS_CHANGED
+from sinks.events import EventPublisher
 from tests.lifecycle.given import given_world, row, rows
 
 OPTIONS = LifecycleOptions(ops_email="ops@breakwater.example", public_url="https://bw.example")
@@ -219,6 +221,21 @@ def scripted_smtp(**answers: str) -> Iterator[Smtp]:
         pytest.param({"data": "554 no"}, [("failed", "message_refused")], id="data refused"),
         pytest.param({"end": "552 too big"}, [("failed", "message_refused")], id="message refused"),
         pytest.param(
+            {"mail": "530 5.7.0 authentication required"},
+            [("retry", "login_refused"), ("retry", "login_refused"), ("failed", "login_refused")],
+            id="a login is needed",
+        ),
+        pytest.param(
+            {"rcpt": "530 5.7.0 authentication required"},
+            [("retry", "login_refused"), ("retry", "login_refused"), ("failed", "login_refused")],
+            id="a login is needed, said late",
+        ),
+        pytest.param(
+            {"mail": "550 not from you"},
+            [("retry", "sender_refused"), ("retry", "sender_refused"), ("failed", "sender_refused")],
+            id="sender refused",
+        ),
+        pytest.param(
             {"rcpt": "451 greylisted"}, [("retry", "busy"), ("retry", "busy"), ("failed", "busy")], id="later, thrice"
         ),
         pytest.param(
@@ -238,6 +255,32 @@ def test_what_a_server_answers_decides_whether_to_try_again(
     assert [
         (d["outcome"], d["error_code"]) for d in rows(engine, tables.deliveries, notification_id=notification["id"])
     ] == outcomes
+
+
+def test_a_server_that_cannot_encrypt_is_tried_again(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    given_block(engine)
+    encrypted = smtp(smtp_server).model_copy(update={"starttls": True})
+    work(engine, encrypted, timing=ONE_TRY_A_RUN)
+    assert {(d["outcome"], d["error_code"]) for d in rows(engine, tables.deliveries)} == {("retry", "not_supported")}
+    assert jobs(engine, "deliver_notification") == ["todo"] * 4
+
+
+def test_a_try_that_the_database_could_not_record_is_not_the_last(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    given_block(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE deliveries RENAME TO away")
+    last_at_once = WorkerTiming(email=Backoff(tries=1, first=timedelta(hours=1), longest=timedelta(hours=1)))
+    work(engine, smtp(smtp_server), timing=last_at_once)
+    assert {n["status"] for n in rows(engine, tables.notifications, channel="email")} == {"pending"}
+    assert jobs(engine, "deliver_notification") == ["todo"] * 4
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO deliveries")
+        connection.exec_driver_sql("UPDATE procrastinate_jobs SET scheduled_at = NULL")
+    work(engine, Smtp(port=1), timing=last_at_once)
+    assert {n["status"] for n in rows(engine, tables.notifications, channel="email")} == {"failed"}
+    assert jobs(engine, "deliver_notification") == ["failed"] * 4
 
 
 @pytest.mark.parametrize("address", ["nobody", "a@b@c", "", "x@y.example, z@y.example", "x@y.example\r\nBcc: z@y"])
@@ -330,6 +373,53 @@ def test_a_worker_without_kafka_leaves_events_where_they_are(engine: sa.Engine, 
     work(engine, smtp(smtp_server))
     assert jobs(engine, "publish_event") == ["todo"]
     assert row(engine, tables.outbox_events)["published_at"] is None
+
+
+def test_a_broker_that_is_away_does_not_hold_up_the_mail(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    given_events(engine, 8)
+    given_block(engine)
+    url = engine.url.render_as_string(hide_password=False)
+    timing = WorkerTiming()
+    away = EventPublisher(Kafka(bootstrap_servers="127.0.0.1:1"))
+    app = build_app(conninfo_of(url), engine, smtp_sender(smtp(smtp_server)), away, timing)
+
+    async def until_all_arrived() -> None:
+        working = asyncio.create_task(run_worker(app, timing, with_events=True))
+        await asyncio.to_thread(smtp_server.wait_for, 4, timedelta(seconds=8))
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    asyncio.run(until_all_arrived())
+    assert len(smtp_server.mails) == 4
+    assert {event["published_at"] for event in rows(engine, tables.outbox_events)} == {None}
+
+
+def given_events(engine: sa.Engine, count: int) -> None:
+    """Events that wait, each of its own subject."""
+    with engine.begin() as connection:
+        for number in range(count):
+            put_event(
+                connection,
+                OutboxEvent(
+                    event_id=f"00000000-0000-5000-8000-{number:012}",
+                    type=STATUS_CHANGED,
+                    tenant_id="t1",
+                    subject=f"s{number}",
+                    message_key="wf1",
+                    occurred_at=datetime.now(UTC),
+                    payload={"from": "Live", "to": "Blocked"},
+                ),
+            )
+
+
+def test_a_user_who_is_called_ops_does_not_take_operations_notice(engine: sa.Engine) -> None:
+    user = {"id": "ops", "email": "olga@acme.example", "display_name": "Olga"}
+    contact = {"tenant_id": "t1", "name": "Olga", "email": "olga@acme.example", "user_id": "ops"}
+    given_world(engine, users=[user], contacts=[contact])
+    given_block(engine)
+    told = rows(engine, tables.notifications, channel="in_app", template="automation_blocked", recipient="ops")
+    assert sorted(notice["audience"] for notice in told) == ["client", "ops"]
 
 
 def test_the_job_of_a_worker_that_died_is_another_ones(engine: sa.Engine, smtp_server: SmtpSink) -> None:
