@@ -3,9 +3,9 @@
 import asyncio
 from typing import Annotated
 
-import sqlalchemy as sa
 import typer
 
+from config.database import make_engine
 from config.logs import configure_logs
 from config.settings import load_settings
 from lifecycle.emails import smtp_sender
@@ -14,19 +14,13 @@ from lifecycle.jobs import WorkerTiming, build_app, conninfo_of, run_worker
 
 def worker(
     events: Annotated[bool, typer.Option(help="Publish events to Kafka too.")] = True,
-    metrics_port: Annotated[int | None, typer.Option(help="Serve /metrics on this loopback port.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Serve /metrics on this port.")] = None,
 ) -> None:
     """Send notifications, publish events, look after the queue; SIGTERM ends it when the running jobs are done."""
     settings = load_settings()
     configure_logs(settings.log_format)
     url = settings.postgres.url.get_secret_value()
-    engine = sa.create_engine(
-        url,
-        pool_size=settings.postgres.pool_size,
-        pool_pre_ping=True,
-        hide_parameters=True,
-        connect_args={"connect_timeout": 5},
-    )
+    engine = make_engine(settings.postgres)
     publish = None
     if events:
         from sinks.events import EventPublisher
@@ -35,7 +29,7 @@ def worker(
     if metrics_port is not None:
         from prometheus_client import start_http_server
 
-        start_http_server(metrics_port, addr="127.0.0.1")
+        start_http_server(metrics_port, addr=settings.http.host)
     timing = WorkerTiming()
     app = build_app(conninfo_of(url), engine, smtp_sender(settings.smtp), publish, timing)
     try:
