@@ -660,7 +660,7 @@ def test_a_status_change_may_name_its_version() -> None:
 
 def test_a_control_event_that_looks_like_a_run_event_is_a_control_event() -> None:
     line = {**MINIMAL, "kind": "workflow_released", "workflow_id": "wf1"}
-    released = WorkflowReleased(tenant_id="t1", workflow_id="wf1", occurred_at=AT)
+    released = WorkflowReleased(tenant_id="t1", workflow_id="wf1", occurred_at=AT, event_id="e1")
     assert read(json.dumps(line).encode()) == released
     assert read(json.dumps(line).replace("workflow_released", "workflow\\u005freleased").encode()) == released
 
