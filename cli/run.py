@@ -18,7 +18,7 @@ from cli.options import (
 from config.auth_errors import load_auth_errors
 from config.durations import parse_duration
 from config.logs import configure_logs
-from config.settings import load_settings
+from config.settings import Settings, load_settings
 from dataflows.engine.cluster import open_recovery, run_cluster, run_process
 from dataflows.engine.garbage import settle
 from dataflows.engine.group_logic import group_builder
@@ -84,16 +84,16 @@ def run(
     stop = StopRequest()
     stop.listen()
     settle()
-    bindings = _registry(registry, sink, stop)
+    bindings = _registry(settings, registry, sink, stop)
     detectors = DetectorFactory(rules, load_auth_errors(), micros(lateness))
     groups = group_builder(partial(KeyGroup, detectors.of, Room()))
     if metrics_port is not None:
-        _serve_metrics(metrics_port + (process or 0))
+        _serve_metrics(settings, metrics_port + (process or 0))
     flow = build_flow(
-        _source(source, bindings, lateness, stop),
+        _source(settings, source, bindings, lateness, stop),
         groups,
-        _sink(sink, stop, _dead_decisions(dead_letters, source, recovery)),
-        _dead_letter_sink(dead_letters, source, sink, stop),
+        _sink(settings, sink, stop, _dead_decisions(dead_letters, source, recovery)),
+        _dead_letter_sink(settings, dead_letters, source, sink, stop),
     )
     run_process(
         flow,
@@ -104,9 +104,9 @@ def run(
     )
 
 
-def _source(name: str, bindings: Registry, lateness: timedelta, stop: StopRequest) -> Any:
+def _source(settings: Settings, name: str, bindings: Registry, lateness: timedelta, stop: StopRequest) -> Any:
     if name == "kafka":
-        return _kafka_source(bindings, lateness, stop)
+        return _kafka_source(settings, bindings, lateness, stop)
     kind, _, rest = name.partition(":")
     if kind != "file" or not rest:
         fail_usage(f"--source: {name!r} is neither kafka nor file:PATH")
@@ -119,10 +119,9 @@ def _source(name: str, bindings: Registry, lateness: timedelta, stop: StopReques
     return source
 
 
-def _kafka_source(bindings: Registry, lateness: timedelta, stop: StopRequest) -> Any:
+def _kafka_source(settings: Settings, bindings: Registry, lateness: timedelta, stop: StopRequest) -> Any:
     from dataflows.sources.kafka import BrokerAwayError, KafkaSource, UnreadableTopicsError
 
-    settings = load_settings()
     try:
         source = KafkaSource(
             settings.kafka,
@@ -139,24 +138,24 @@ def _kafka_source(bindings: Registry, lateness: timedelta, stop: StopRequest) ->
     return source
 
 
-def _registry(path: Path | None, sink: str, stop: StopRequest) -> Registry:
+def _registry(settings: Settings, path: Path | None, sink: str, stop: StopRequest) -> Registry:
     """The file's, where one is given; with the services at hand the one that they keep."""
     if path is not None or sink != "services":
         return read_registry_option(path)
     from cli.registry import DatabaseRegistry
 
-    return DatabaseRegistry(_engine(), lambda: stop.requested)
+    return DatabaseRegistry(_engine(settings), lambda: stop.requested)
 
 
-def _engine() -> Any:
+def _engine(settings: Settings) -> Any:
     from config.database import make_engine
 
-    return make_engine(load_settings().postgres)
+    return make_engine(settings.postgres)
 
 
-def _sink(name: str, stop: StopRequest, dead_decisions: Path | None) -> Any:
+def _sink(settings: Settings, name: str, stop: StopRequest, dead_decisions: Path | None) -> Any:
     if name == "services":
-        return _services(stop, dead_decisions)
+        return _services(settings, stop, dead_decisions)
     kind, _, rest = name.partition(":")
     if kind != "file" or not rest:
         fail_usage(f"--sink: {name!r} is neither services nor file:PATH")
@@ -165,11 +164,10 @@ def _sink(name: str, stop: StopRequest, dead_decisions: Path | None) -> Any:
     return decision_sink(Path(rest))
 
 
-def _services(stop: StopRequest, dead_decisions: Path | None) -> Any:
+def _services(settings: Settings, stop: StopRequest, dead_decisions: Path | None) -> Any:
     from sinks.bytewax_adaptor import decision_services
     from sinks.dead_decisions import to_file, to_topic
 
-    settings = load_settings()
     return decision_services(
         settings,
         lambda: to_topic(settings.kafka) if dead_decisions is None else to_file(dead_decisions),
@@ -184,7 +182,7 @@ def _dead_decisions(dead_letters: Path | None, source: str, recovery: Path | Non
     return None if source == "kafka" else (recovery or Path()) / DEAD_DECISIONS
 
 
-def _dead_letter_sink(path: Path | None, source: str, sink: str, stop: StopRequest) -> Any:
+def _dead_letter_sink(settings: Settings, path: Path | None, source: str, sink: str, stop: StopRequest) -> Any:
     """A file where one is named; with Kafka their topic, and with the services at hand a row of each as well."""
     from sinks.files import NoSink, dead_letter_sink
 
@@ -194,19 +192,19 @@ def _dead_letter_sink(path: Path | None, source: str, sink: str, stop: StopReque
         return NoSink()
     from sinks.kafka import DeadLetterSink
 
-    topic = DeadLetterSink(load_settings().kafka)
+    topic = DeadLetterSink(settings.kafka)
     if sink != "services":
         return topic
     from sinks.dead_letter_records import RecordedDeadLetters
 
-    return RecordedDeadLetters(topic, _engine, lambda: stop.requested)
+    return RecordedDeadLetters(topic, lambda: _engine(settings), lambda: stop.requested)
 
 
-def _serve_metrics(port: int) -> None:
+def _serve_metrics(settings: Settings, port: int) -> None:
     from prometheus_client import start_http_server
 
     try:
-        start_http_server(port, addr=load_settings().http.host)
+        start_http_server(port, addr=settings.http.host)
     except OSError as error:
         fail_usage(f"--metrics-port: {port}: {error.strerror}")
 
