@@ -213,7 +213,9 @@ def test_gzip_is_known_by_its_first_bytes(tmp_path: Path, name: str, content: by
         assert lines_of(file) == [(0, b"a"), (2, b"b")]
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1f", gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x1f", gzip.compress(b"")], ids=["no bytes", "half of a mark", "nothing, packed"]
+)
 def test_an_empty_file_has_no_lines(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
