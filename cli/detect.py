@@ -23,8 +23,8 @@ from cli.options import (
 from config.auth_errors import load_auth_errors
 from dataflows.dead_letters import DeadLetter, encode_dead_letter
 from dataflows.decisions import encode_decision
+from dataflows.engine.detector_sets import DetectorFactory
 from dataflows.engine.garbage import settle
-from dataflows.engine.key_groups import DetectorFactory
 from dataflows.replay import Replay
 from dataflows.sources.lines import LineReader, open_events
 from dataflows.times import NEVER, micros, to_micros

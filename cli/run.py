@@ -1,8 +1,8 @@
 """`breakwater run`: the monitor (spec 80.1)."""
 
 import sys
+from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +20,11 @@ from config.durations import parse_duration
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
 from dataflows.engine.cluster import open_recovery, run_cluster, run_process
+from dataflows.engine.detector_sets import DetectorFactory
 from dataflows.engine.garbage import settle
-from dataflows.engine.group_logic import group_builder
-from dataflows.engine.key_groups import DetectorFactory, KeyGroup
+from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
+from dataflows.engine.watermarks import Watermark
 from dataflows.monitor import build_flow
 from dataflows.registry import Registry
 from dataflows.sources.stop import StopRequest
@@ -86,12 +87,15 @@ def run(
     settle()
     bindings = _registry(settings, registry, sink, stop)
     detectors = DetectorFactory(rules, load_auth_errors(), micros(lateness))
-    groups = group_builder(partial(KeyGroup, detectors.of, Room()))
+    room = Room()
+
+    def new_lane() -> Lane:
+        return Lane(detectors.of, room, Watermark(micros(lateness)))
+
     if metrics_port is not None:
         _serve_metrics(settings, metrics_port + (process or 0))
     flow = build_flow(
-        _source(settings, source, bindings, lateness, stop),
-        groups,
+        _source(settings, source, bindings, new_lane, stop),
         _sink(settings, sink, stop, _dead_decisions(dead_letters, source, recovery)),
         _dead_letter_sink(settings, dead_letters, source, sink, stop),
     )
@@ -104,29 +108,29 @@ def run(
     )
 
 
-def _source(settings: Settings, name: str, bindings: Registry, lateness: timedelta, stop: StopRequest) -> Any:
+def _source(settings: Settings, name: str, bindings: Registry, new_lane: Callable[[], Lane], stop: StopRequest) -> Any:
     if name == "kafka":
-        return _kafka_source(settings, bindings, lateness, stop)
+        return _kafka_source(settings, bindings, new_lane, stop)
     kind, _, rest = name.partition(":")
     if kind != "file" or not rest:
         fail_usage(f"--source: {name!r} is neither kafka nor file:PATH")
     from dataflows.sources.files import FileSource
 
     try:
-        source = FileSource(Path(rest), lambda: bindings, micros(lateness), stop)
+        source = FileSource(Path(rest), lambda: bindings, new_lane, stop)
     except OSError as error:
         fail_usage(f"--source: {error}")
     return source
 
 
-def _kafka_source(settings: Settings, bindings: Registry, lateness: timedelta, stop: StopRequest) -> Any:
+def _kafka_source(settings: Settings, bindings: Registry, new_lane: Callable[[], Lane], stop: StopRequest) -> Any:
     from dataflows.sources.kafka import BrokerAwayError, KafkaSource, UnreadableTopicsError
 
     try:
         source = KafkaSource(
             settings.kafka,
             lambda: bindings,
-            allowed_lateness=micros(lateness),
+            new_lane=new_lane,
             max_future_skew=micros(settings.stream.max_future_skew),
             stop=stop,
         )

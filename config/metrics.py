@@ -14,10 +14,6 @@ CONFLICTING_TERMINAL = Counter(
     "breakwater_conflicting_terminal_total",
     "Second terminal events of an execution that differ from the first.",
 )
-WORKFLOWS_MOVED = Counter(
-    "breakwater_workflows_moved_total",
-    "Times that a workflow's events came from another partition than before: their order is not certain then.",
-)
 WATERMARK = Gauge("breakwater_watermark_seconds", "Watermark of a source partition, Unix time.", ["partition"])
 DECISIONS = Counter("breakwater_decisions_total", "Decisions made, by kind.", ["kind"])
 POLICY_MISCONFIGURED = Counter(

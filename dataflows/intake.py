@@ -1,6 +1,6 @@
-"""What every source does with the messages it reads: decode, check identity, stamp, set dead letters apart.
+"""What every source does with the messages it reads: decode, check identity, set dead letters apart.
 
-One intake a source partition: it holds that partition's watermark. A message that can't be used moves nothing.
+A message that can't be used moves nothing, not even the watermark.
 """
 
 import hashlib
@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from dataflows.dead_letters import MAX_KEPT_BYTES, DeadLetter, DeadLetterCode, Position, Unusable
 from dataflows.decode import decode, decode_all
-from dataflows.engine.key_groups import Stamped
-from dataflows.engine.watermarks import Watermark
 from dataflows.events import MAX_MESSAGE_BYTES, Event, RunEvent
 from dataflows.registry import Registry, TrustingRegistry, identify
 from dataflows.sources.lines import Oversized
@@ -18,31 +16,23 @@ from dataflows.times import EPOCH, MICROSECOND
 
 
 class Taken(NamedTuple):
-    """What became of a batch: events in their order, and what can't be used."""
+    """What became of a batch: events in their order with their event times, and what can't be used."""
 
-    events: list[Stamped]
+    events: Sequence[Event]
+    times: list[int]
     dead_letters: list[DeadLetter]
 
 
 class Intake:
-    """Turns one partition's messages into stamped events."""
+    """Turns one partition's messages into events."""
 
     def __init__(
-        self,
-        source: str,
-        partition: int,
-        registry: Registry,
-        watermark: Watermark,
-        *,
-        arrival: int = 0,
-        horizon: Callable[[], int] | None = None,
+        self, source: str, partition: int, registry: Registry, *, horizon: Callable[[], int] | None = None
     ) -> None:
-        """`arrival` numbers the next event; `horizon` gives the latest event time that is believed now.
+        """`horizon` gives the latest event time that is believed now.
 
-        Without `horizon` every time is believed: a recorded file has no receiving clock.
+        Without it every time is believed: a recorded file has no receiving clock.
         """
-        self.watermark = watermark
-        self.arrival = arrival
         self._source = source
         self._partition = partition
         self._registry = registry
@@ -57,8 +47,10 @@ class Intake:
         together = b"".join(raws)
         if len(together) <= MAX_MESSAGE_BYTES and together.isascii():
             events = decode_all([raw for raw in raws if raw], together)
-            if events is not None and (stamped := self._stamp_all(events, latest)) is not None:
-                return Taken(stamped, [])
+            if events is not None:
+                times = [(event.occurred_at - EPOCH) // MICROSECOND for event in events]
+                if (latest is None or not times or max(times) <= latest) and self._are_who_they_say(events):
+                    return Taken(events, times, [])
         return self._take_each(raws, offset_of, latest)
 
     def too_large(self, line: Oversized) -> DeadLetter:
@@ -66,40 +58,36 @@ class Intake:
         fault = Unusable(DeadLetterCode.TOO_LARGE, f"more than {MAX_MESSAGE_BYTES} bytes")
         return self._dead_letter(line.offset, line.kept, fault, line.size, line.sha256)
 
-    def _stamp_all(self, events: list[RunEvent], latest: int | None) -> list[Stamped] | None:
-        """The batch, stamped; None, and nothing changed, when one of them can't be used."""
-        trusting, registry = type(self._registry) is TrustingRegistry, self._registry
-        times = [(event.occurred_at - EPOCH) // MICROSECOND for event in events]
-        if latest is not None and times and max(times) > latest:
-            return None
-        for event in events:
-            if trusting:
+    def _are_who_they_say(self, events: list[RunEvent]) -> bool:
+        """Check the ids of all events and fill in their workflows; False when one of them can't be used."""
+        registry = self._registry
+        if type(registry) is TrustingRegistry:
+            for event in events:
                 if event.workflow_id is None:
                     event.workflow_id = event.automation_version_id
-            else:
-                try:
-                    identify(event, registry)
-                except Unusable:
-                    return None
-        see, arrival = self.watermark.see, self.arrival
-        self.arrival += len(events)
-        return [
-            (number, time, see(time), event)
-            for number, (time, event) in enumerate(zip(times, events, strict=True), arrival)
-        ]
+            return True
+        try:
+            for event in events:
+                identify(event, registry)
+        except Unusable:
+            return False
+        return True
 
     def _take_each(self, raws: Sequence[bytes], offset_of: Callable[[int], int], latest: int | None) -> Taken:
-        events: list[Stamped] = []
+        events: list[Event] = []
+        times: list[int] = []
         dead_letters: list[DeadLetter] = []
         for index, raw in enumerate(raws):
             if not raw or raw.isspace():
                 continue
             try:
-                events.append(self._stamp(decode(raw), latest))
+                event = decode(raw)
+                times.append(self._check(event, latest))
+                events.append(event)
             except Unusable as fault:
                 sha256 = hashlib.sha256(raw).hexdigest()
                 dead_letters.append(self._dead_letter(offset_of(index), raw[:MAX_KEPT_BYTES], fault, len(raw), sha256))
-        return Taken(events, dead_letters)
+        return Taken(events, times, dead_letters)
 
     def _dead_letter(self, offset: int, kept: bytes, fault: Unusable, size: int, sha256: str) -> DeadLetter:
         position = Position(source=self._source, partition=self._partition, offset=offset)
@@ -112,12 +100,11 @@ class Intake:
             size=size,
         )
 
-    def _stamp(self, event: Event, latest: int | None) -> Stamped:
+    def _check(self, event: Event, latest: int | None) -> int:
+        """The event time of an event that can be used; `Unusable` for another."""
         time = (event.occurred_at - EPOCH) // MICROSECOND
         if latest is not None and time > latest:
             raise Unusable(DeadLetterCode.FUTURE_TIMESTAMP, "further ahead of the receiving clock than is believed")
         if isinstance(event, RunEvent):
             identify(event, self._registry)
-        stamped = (self.arrival, time, self.watermark.see(time), event)
-        self.arrival += 1
-        return stamped
+        return time

@@ -1,17 +1,19 @@
 """The detectors over recorded events, without a stream engine: what `breakwater detect` runs (spec 20.7).
 
-One key group holds all workflows and one watermark stands for all files, which are read one after another as
-one stream. Decisions come in the order in which they were made: by the event that moved the watermark far
-enough, and among those due together by (deadline, execution id).
+One lane holds all workflows, and all files are read one after another as one stream. Decisions come in the order in
+which they were made: by the event that moved the watermark far enough, and among those due together by (deadline,
+execution id).
 """
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
-from dataflows.engine.key_groups import DetectorFactory, KeyGroup, Stamped
+from dataflows.engine.detector_sets import DetectorFactory
+from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
 from dataflows.engine.watermarks import Watermark
 from dataflows.engine.workflow import Timed
@@ -19,8 +21,6 @@ from dataflows.intake import Intake
 from dataflows.registry import Registry
 from dataflows.sources.lines import LineReader, Lines, Oversized
 from dataflows.times import NEVER
-
-PARTITION = ""
 
 
 class Replay:
@@ -36,10 +36,8 @@ class Replay:
         on_dead_letter: Callable[[DeadLetter], None],
     ) -> None:
         """`allowed_lateness` in microseconds."""
-        self._group = KeyGroup(detectors.of, Room())
+        self._lane = Lane(detectors.of, Room(), Watermark(allowed_lateness))
         self._registry = registry
-        self._watermark = Watermark(allowed_lateness)
-        self._arrival = 0
         self._on_decision = on_decision
         self._on_dead_letter = on_dead_letter
         self._decisions: Counter[str] = Counter()
@@ -47,25 +45,24 @@ class Replay:
 
     def feed(self, name: str, reader: LineReader, on_progress: Callable[[int], None]) -> None:
         """Read a file to its end; `on_progress` is told the byte offset reached."""
-        intake = Intake(name, -1, self._registry, self._watermark, arrival=self._arrival)
+        intake = Intake(name, -1, self._registry)
         while (part := reader.read()) is not None:
             if isinstance(part, Oversized):
                 self._refuse(intake.too_large(part))
             else:
                 self._take(intake, part)
             on_progress(reader.offset)
-        self._arrival = intake.arrival
 
     def finish(self, until: int = NEVER) -> None:
         """The input has ended; `until` moves the watermark on, if it is later."""
-        self._watermark.finish(until)
-        out = self._group.process(PARTITION, (), self._watermark.value)
+        self._lane.watermark.finish(until)
+        out = self._lane.advance([])
         out.sort(key=lambda timed: (timed.due, timed.is_event, timed.execution_id, timed.arrival))
         self._say(out)
 
     def summary(self) -> dict[str, object]:
         """The counts of spec 20.7."""
-        counts = self._group.counts
+        counts = self._lane.counts
         return {
             "events": counts.events,
             "duplicates": counts.duplicates,
@@ -79,9 +76,14 @@ class Replay:
         for dead_letter in taken.dead_letters:
             self._refuse(dead_letter)
         if taken.events:
-            out = self._group.process(PARTITION, taken.events, self._watermark.value)
+            first, highest = self._lane.arrival, self._lane.watermark.highest
+            out = self._lane.process(taken.events, taken.times)
             if len(out) > 1:
-                _sort(out, taken.events)
+                _sort(
+                    out,
+                    first,
+                    [time - self._lane.watermark.lateness for time in accumulate(taken.times, max, initial=highest)],
+                )
             self._say(out)
 
     def _say(self, out: list[Timed]) -> None:
@@ -94,14 +96,16 @@ class Replay:
         self._on_dead_letter(dead_letter)
 
 
-def _sort(out: list[Timed], events: list[Stamped]) -> None:
-    """Bring decisions into the order of their making, whatever workflow was looked at first."""
-    watermarks = [watermark for _, _, watermark, _ in events]
+def _sort(out: list[Timed], first: int, watermarks: Sequence[int]) -> None:
+    """Bring decisions into the order of their making, whatever workflow was looked at first.
+
+    `first` is the arrival of the batch's first event; `watermarks` the one before it, then those after each event.
+    """
 
     def order(timed: Timed) -> tuple[int, bool, int, bool, str, int]:
         if timed.due is None:
             return (timed.arrival, True, 0, True, "", timed.arrival)
-        mover = events[bisect_left(watermarks, timed.due)][0]
+        mover = first + bisect_left(watermarks, timed.due, 1) - 1
         return (mover, False, timed.due, timed.is_event, timed.execution_id, timed.arrival)
 
     out.sort(key=order)

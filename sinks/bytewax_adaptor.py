@@ -26,7 +26,7 @@ class _Partition(StatelessSinkPartition[Keyed]):
 
 
 class DecisionServices(DynamicSink[Keyed]):
-    """Hands `(key group, Decision)` to the lifecycle.
+    """Hands `(decision id, Decision)` to the lifecycle.
 
     Delivery is at least once: after a restart bytewax replays from the last snapshot, and the sink drops every
     `decision_id` that it has applied before.

@@ -13,7 +13,7 @@ from config.auth_errors import load_auth_errors
 from config.policies import parse_policies
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision, DecisionKind
-from dataflows.engine.key_groups import DetectorFactory
+from dataflows.engine.detector_sets import DetectorFactory
 from dataflows.registry import Registry, TrustingRegistry
 from dataflows.replay import Replay
 from dataflows.sources.lines import LineReader

@@ -25,6 +25,9 @@ from dataflows.times import NEVER, from_micros, micros, to_micros
 
 POLICY_ID = "auth_failures"
 
+# An attribute of an enum's class takes 70 ns to look up in Python 3.11.
+_SUCCESS, _FAILURE = RunStatus.SUCCESS, RunStatus.FAILURE
+
 #: The system of a failure that names none.
 UNKNOWN_SYSTEM = "unknown"
 
@@ -103,7 +106,7 @@ class AuthFailures:
         if time < state.newest:
             if time > state.newest - self._window:
                 insort(runs, time)
-            if event.status is RunStatus.FAILURE and self._is_auth_failure(event):
+            if event.status is _FAILURE and self._is_auth_failure(event):
                 self._remember(state, _system(event), Failure(time, arrival, event.event_id))
             return None
         state.newest = time
@@ -112,14 +115,14 @@ class AuthFailures:
             gone = bisect_right(runs, time - self._window)
             if 2 * gone >= len(runs):
                 del runs[:gone]
-        if event.status is RunStatus.SUCCESS:
+        if event.status is _SUCCESS:
             if state.systems:
                 self._end_streaks(state, event.system_key)
             if not state.armed:
                 self._rearm_after_success(state, time)
             return None
         state.successes = 0
-        if event.status is RunStatus.FAILURE and self._is_auth_failure(event):
+        if event.status is _FAILURE and self._is_auth_failure(event):
             failure = Failure(time, arrival, event.event_id)
             return self._on_auth_failure(state, event, _system(event), failure)
         return None

@@ -58,9 +58,20 @@ class OpenExecution(msgspec.Struct, array_like=True, gc=False):
 
     activity: int
     deadline: int
-    version_id: str
-    #: Its events, sorted, the newest `MAX_EVIDENCE`.
-    events: list[Seen]
+    #: The event that opened it.
+    first: Run
+    #: Its other events, sorted, the newest `MAX_EVIDENCE`; None while there are none: most executions end next.
+    more: list[Seen] | None = None
+
+    @property
+    def version_id(self) -> str:
+        """The version that it runs."""
+        return self.first.version_id
+
+    def events(self) -> list[Seen]:
+        """Its events, sorted, the newest `MAX_EVIDENCE`."""
+        first = Seen(self.first.time, self.first.arrival, self.first.event_id)
+        return [first] if self.more is None else sorted([first, *self.more])[-MAX_EVIDENCE:]
 
 
 class CalledExecution(msgspec.Struct, array_like=True, gc=False):
@@ -76,7 +87,8 @@ class CalledExecution(msgspec.Struct, array_like=True, gc=False):
 class StuckExecutionsState(msgspec.Struct, array_like=True, gc=False):
     """What is remembered of one workflow's executions."""
 
-    open: dict[str, OpenExecution] = {}
+    #: None while there are none.
+    open: dict[str, OpenExecution] | None = None
     #: None until a first execution was called stuck: most workflows never have one.
     called: dict[str, CalledExecution] | None = None
     #: No open execution has an earlier deadline; a lower bound, brought up to date when it is reached.
@@ -97,22 +109,20 @@ class Ruling(NamedTuple):
 class StuckExecutions:
     """The detector for one policy; `state` arguments are changed in place, nothing else is."""
 
-    __slots__ = ("_policy_version", "_queue_timeout", "_run_timeout", "_timeout_seconds", "remembered")
+    __slots__ = ("_policy_version", "_queue_timeout", "_timeout_seconds", "remembered", "timeouts")
 
     def __init__(self, policy: StuckExecutionsPolicy, policy_version: int, allowed_lateness: int) -> None:
         """`allowed_lateness` in microseconds."""
         self._policy_version = policy_version
-        self._run_timeout = micros(policy.run_timeout)
+        run_timeout = micros(policy.run_timeout)
         self._queue_timeout = None if policy.queue_timeout is None else micros(policy.queue_timeout)
         #: For how long the terminal event of an execution is remembered, microseconds of event time.
-        self.remembered = self._run_timeout + allowed_lateness
+        self.remembered = run_timeout + allowed_lateness
         self._timeout_seconds = policy.run_timeout.total_seconds()
-
-    def timeout(self, status: RunStatus) -> int | None:
-        """How long an execution may stay silent after this event, microseconds; None: the event opens nothing."""
-        if status is RunStatus.STARTED or status is RunStatus.RUNNING:
-            return self._run_timeout
-        return self._queue_timeout if status is RunStatus.QUEUED else None
+        #: How long an execution may stay silent after an event, microseconds; None: the event opens nothing.
+        self.timeouts: dict[RunStatus, int | None] = dict.fromkeys(RunStatus)
+        self.timeouts[RunStatus.STARTED] = self.timeouts[RunStatus.RUNNING] = run_timeout
+        self.timeouts[RunStatus.QUEUED] = self._queue_timeout
 
     def on_run(
         self,
@@ -132,16 +142,49 @@ class StuckExecutions:
             ended = None
         if status is RunStatus.TIMED_OUT:
             return self._on_platform_timeout(state, workflow, run, ended)
-        timeout = self.timeout(status)
+        timeout = self.timeouts[status]
         called = state.called.get(run.execution_id) if state.called else None
         if called is not None:
             return self._on_called(workflow, run, called, is_activity=timeout is not None)
         if timeout is None:
-            state.open.pop(run.execution_id, None)
+            self.on_plain_end(state, run.execution_id)
             self._end_again(state, run)
         elif ended is None:
-            self._on_activity(state, run, run.time + timeout, watermark)
+            self.on_activity(state, run, run.time + timeout, watermark)
         return None
+
+    def on_plain_end(self, state: StuckExecutionsState, execution_id: str) -> None:
+        """Judge a terminal event that is not `timed_out`, of an execution that nothing else is known of.
+
+        The short way that almost all go; `on_run` comes to the same.
+        """
+        watched = state.open
+        if watched is not None and watched.pop(execution_id, None) is not None and not watched:
+            state.open = None
+
+    def on_activity(self, state: StuckExecutionsState, run: Run, deadline: int, watermark: int) -> None:
+        """Judge a non-terminal event of an execution that has not ended and was not called stuck.
+
+        The short way that almost all go; `on_run` comes to the same.
+        """
+        watched = state.open
+        execution = None if watched is None else watched.get(run.execution_id)
+        if execution is None:
+            if deadline <= watermark:
+                return
+            if watched is None:
+                state.open = {run.execution_id: OpenExecution(run.time, deadline, run)}
+            else:
+                watched[run.execution_id] = OpenExecution(run.time, deadline, run)
+        else:
+            if execution.more is None:
+                execution.more = []
+            _add(execution.more, Seen(run.time, run.arrival, run.event_id))
+            if run.time >= execution.activity:
+                execution.activity = run.time
+                execution.deadline = deadline
+        if deadline < state.next_deadline:
+            state.next_deadline = deadline
 
     def expect_end_again(self, state: StuckExecutionsState, execution_id: str) -> None:
         """A second terminal event of an execution has come; it will be judged in its turn."""
@@ -155,26 +198,28 @@ class StuckExecutions:
         self, state: StuckExecutionsState, workflow: tuple[str, str], watermark: int
     ) -> Iterator[tuple[int, Ruling]]:
         """Call stuck what is due, in the order of (deadline, execution id); yields each with its deadline."""
+        watched = state.open or {}
         due = sorted(
             (execution.deadline, execution_id)
-            for execution_id, execution in state.open.items()
+            for execution_id, execution in watched.items()
             if execution.deadline <= watermark
         )
         for deadline, execution_id in due:
-            execution = state.open.pop(execution_id)
+            execution = watched.pop(execution_id)
             ruling = self._call(
-                state, workflow, execution_id, execution.version_id, deadline, execution.activity, execution.events,
-                ReasonCode.NO_ACTIVITY,
+                state, workflow, execution_id, execution.version_id, deadline, execution.activity,
+                execution.events(), ReasonCode.NO_ACTIVITY,
             )  # fmt: skip
             yield deadline, ruling
-        state.next_deadline = min((execution.deadline for execution in state.open.values()), default=NEVER_DUE)
+        state.open = watched or None
+        state.next_deadline = min((execution.deadline for execution in watched.values()), default=NEVER_DUE)
 
     def on_archived(self, state: StuckExecutionsState, version_id: str | None, time: int) -> None:
         """Stop watching the executions of a version; of the whole workflow when it is None."""
-        watched: dict[str, CalledExecution | OpenExecution] = {**(state.called or {}), **state.open}
+        watched: dict[str, CalledExecution | OpenExecution] = {**(state.called or {}), **(state.open or {})}
         for execution_id, execution in watched.items():
             if version_id in (None, execution.version_id):
-                state.open.pop(execution_id, None)
+                self.on_plain_end(state, execution_id)
                 self._remember(state, execution_id, CalledExecution(time, None, execution.version_id, []))
 
     def _remembers(self, state: StuckExecutionsState, run: Run, ended: Ended, watermark: int) -> bool:
@@ -185,21 +230,6 @@ class StuckExecutions:
     def _end_again(self, state: StuckExecutionsState, run: Run) -> None:
         if state.ended_again is not None and run.execution_id in state.ended_again:
             state.ended_again[run.execution_id] = max(run.time, state.ended_again[run.execution_id])
-
-    def _on_activity(self, state: StuckExecutionsState, run: Run, deadline: int, watermark: int) -> None:
-        execution = state.open.get(run.execution_id)
-        seen = Seen(run.time, run.arrival, run.event_id)
-        if execution is None:
-            if deadline <= watermark:
-                return
-            state.open[run.execution_id] = OpenExecution(run.time, deadline, run.version_id, [seen])
-        else:
-            _add(execution.events, seen)
-            if run.time >= execution.activity:
-                execution.activity = run.time
-                execution.deadline = deadline
-        if deadline < state.next_deadline:
-            state.next_deadline = deadline
 
     def _on_called(
         self, workflow: tuple[str, str], run: Run, called: CalledExecution, *, is_activity: bool
@@ -226,8 +256,9 @@ class StuckExecutions:
             return None
         if ended is not None:
             return None
-        execution = state.open.pop(run.execution_id, None)
-        events = execution.events if execution is not None else []
+        execution = (state.open or {}).get(run.execution_id)
+        self.on_plain_end(state, run.execution_id)
+        events = execution.events() if execution is not None else []
         _add(events, Seen(run.time, run.arrival, run.event_id))
         return self._call(
             state,

@@ -1,27 +1,21 @@
-"""One workflow's share of the state, and the order in which its detectors see what happens.
+"""What is remembered of one workflow, and the order in which its detectors see what happens.
 
 The auth detector acts on arrival. The stuck detector and the breaker live in event time: what arrives waits in
 `pending` until the watermark has reached it, and is then judged in order, deadlines first (spec 20.3). Waiting
-events are looked at when the workflow's next event comes or when something could be decided, not each time the
-watermark moves: the outcome is the same, and a quiet workflow costs nothing while others are busy.
+events are looked at when something could be decided or enough of them wait, not each time the watermark moves: the
+outcome is the same, and a quiet workflow costs nothing while others are busy.
 """
 
-from bisect import insort
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
 from dataflows.decisions import Decision, DecisionKind
-from dataflows.detectors.auth_failures import AuthFailures, AuthFailuresState
-from dataflows.detectors.circuit_breaker import CircuitBreaker, CircuitBreakerState
-from dataflows.detectors.stuck_executions import (
-    NEVER_DUE,
-    Ended,
-    Ruling,
-    Run,
-    StuckExecutions,
-    StuckExecutionsState,
-)
+from dataflows.detectors.auth_failures import AuthFailuresState
+from dataflows.detectors.circuit_breaker import CircuitBreakerState
+from dataflows.detectors.stuck_executions import NEVER_DUE, Ended, Ruling, Run, StuckExecutionsState
+from dataflows.engine.detector_sets import Detectors
 from dataflows.engine.memory import Memory
 from dataflows.events import (
     TERMINAL,
@@ -39,21 +33,14 @@ from dataflows.events import (
 NOT_COUNTED = 0
 STATUS_CODES = {status: code for code, status in enumerate(sorted(TERMINAL), start=1)}
 
-_PLAIN_END = TERMINAL - {RunStatus.TIMED_OUT}
+PLAIN_END = TERMINAL - {RunStatus.TIMED_OUT}
+# An attribute of an enum's class takes 70 ns to look up in Python 3.11.
+_TIMED_OUT = RunStatus.TIMED_OUT
 
-
-class EndedExecution(msgspec.Struct, array_like=True, gc=False):
-    """What is remembered of an execution that has ended."""
-
-    #: Of the workflow.
-    number: int
-    #: Event time and arrival of the terminal event that is judged first, of those that have come.
-    time: int
-    arrival: int
-    #: Of the terminal event that the auth detector counted, or `NOT_COUNTED`.
-    status_code: int
-
-
+#: What is remembered of an execution that has ended: (number of its workflow, event time and arrival of the terminal
+#: event that is judged first of those that have come, code of the status that the auth detector counted). A tuple, as
+#: one is made for every execution.
+EndedExecution = tuple[int, int, int, int]
 EndedMemory = Memory[EndedExecution]
 
 
@@ -66,15 +53,13 @@ class Change(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Counts(msgspec.Struct):
-    """What became of the run events that a key group was given."""
+    """What became of the run events that a lane was given."""
 
     events: int = 0
     duplicates: int = 0
     late: int = 0
     #: Second terminal events that differ from the first.
     conflicting: int = 0
-    #: Times that a workflow's events came from another partition than before.
-    moved: int = 0
 
 
 class Timed(NamedTuple):
@@ -91,249 +76,229 @@ class Timed(NamedTuple):
     decision: Decision
 
 
-class Detectors(NamedTuple):
-    """The detectors for one policy set, shared by all workflows that it holds for."""
+class Workflow(msgspec.Struct, array_like=True, gc=False):
+    """Everything that is remembered of one workflow, but for the lane's memories."""
 
-    auth_failures: AuthFailures
-    stuck_executions: StuckExecutions
-    circuit_breaker: CircuitBreaker
-
-
-class WorkflowState(msgspec.Struct, array_like=True, gc=False):
-    """Everything that is remembered of one workflow, but for the key group's memories."""
-
-    #: Names the workflow in the memories of its key group.
+    #: Names the workflow in its lane.
     number: int
     tenant_id: str
     workflow_id: str
-    #: The source partition that the newest event came from; its watermark is the workflow's.
-    partition: str
     #: Version of the newest run event, None before there was one.
     version_id: str | None = None
     auth: AuthFailuresState = msgspec.field(default_factory=AuthFailuresState)
     stuck: StuckExecutionsState = msgspec.field(default_factory=StuckExecutionsState)
     breaker: CircuitBreakerState | None = None
-    #: Not judged yet, sorted.
-    pending: list[Run] = []
+    #: Not judged yet, sorted; None while there are none.
+    pending: list[Run] | None = None
     changes: list[Change] | None = None
-    #: Event time of the first that waits, or the first deadline: nothing changes before the watermark is there.
-    ready_at: int = NEVER_DUE
     #: When to look again if no event comes: nothing is decided before the watermark reaches this.
     wake_at: int = NEVER_DUE
+    #: Something has happened since the last snapshot.
+    is_changed: bool = False
 
 
-class Workflow:
-    """Runs the detectors of one workflow over its state; appends what they decide to the list it is given."""
+class Judge:
+    """Runs the detectors of workflows over their state; appends what they decide to the list it is given."""
 
-    __slots__ = ("_counts", "_detectors", "_ended", "_key", "state")
-
-    def __init__(self, state: WorkflowState, detectors: Detectors, ended: EndedMemory, counts: Counts) -> None:
-        self.state = state
-        self._counts = counts
-        self._detectors = detectors
+    def __init__(self, detectors_of: Callable[[Workflow], Detectors], ended: EndedMemory, counts: Counts) -> None:
+        self._detectors_of = detectors_of
         self._ended = ended
-        self._key = (state.tenant_id, state.workflow_id)
+        self._counts = counts
 
-    def on_run(self, event: RunEvent, time: int, arrival: int, watermark: int, out: list[Timed]) -> int:
-        """Take in a run event that is no repeat; `watermark` is its partition's, the event included.
+    def on_end(
+        self, workflow: Workflow, event: RunEvent, time: int, arrival: int, watermark: int, out: list[Timed]
+    ) -> Ended | None:
+        """Take in a terminal event on arrival: count the run where it is its execution's first.
 
-        Returns the event time at which to call `advance` at the latest.
+        Returns the execution's terminal event that was judged already, if there is one.
         """
-        state = self.state
-        if state.ready_at <= watermark:
-            self.advance(watermark, out)
-        version_id = state.version_id = event.automation_version_id
+        auth = workflow.auth
         status: RunStatus = event.status  # type: ignore[assignment]  # decoding made it one
         execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
-        before = None
-        if status in TERMINAL:
-            before = self._on_terminal(event, status, execution_id, time, arrival, watermark, out)
-            wake = time if status is RunStatus.TIMED_OUT else NEVER_DUE
-        else:
-            timeout = self._detectors.stuck_executions.timeout(status)
-            if timeout is None:
-                return NEVER_DUE
-            wake = time + timeout
-        if state.stuck.called:
-            wake = time
-        run = Run(time, arrival, status, event.event_id, execution_id, version_id)
-        if time > watermark:
-            pending = state.pending
-            if not pending or pending[-1].time <= time:
-                pending.append(run)
-            else:
-                insort(pending, run)
-            if time < state.ready_at:
-                state.ready_at = time
-            return wake
-        if status not in TERMINAL:
-            before = self._ended_at(execution_id, watermark, arrival)
-        self._judge(run, before, watermark, out)
-        if state.stuck.next_deadline <= watermark:
-            # A late `queued` can set a deadline that has passed already: it is due by this very event.
-            self._fire(watermark, out, arrival)
-        self._set_ready()
-        return state.stuck.next_deadline
-
-    def on_control(self, event: ControlEvent, time: int, arrival: int, watermark: int, out: list[Timed]) -> None:
-        """Take in a control event: on arrival for the auth detector, in event time for the others."""
-        self.advance(watermark, out)
-        state, auth = self.state, self._detectors.auth_failures
-        if isinstance(event, CredentialEvent):
-            decision = auth.on_credential_event(state.auth, event, state.version_id, time, arrival)
-            if decision is not None:
-                out.append(Timed(None, True, "", arrival, decision))
-        elif isinstance(event, HoldEnded):
-            auth.on_hold_ended(state.auth, event)
-        elif isinstance(event, AutomationStatusChanged | WorkflowReleased):
-            if isinstance(event, AutomationStatusChanged):
-                auth.on_status_change(state.auth, event, time)
-            change = Change(time, arrival, event)
-            if time > watermark:
-                state.changes = sorted([*(state.changes or ()), change], key=_order)
-            else:
-                self._apply(change)
-        self._set_ready()
-
-    def advance(self, watermark: int, out: list[Timed]) -> None:
-        """Judge what waits, and fire what is due, up to the watermark."""
-        state = self.state
-        stuck, pending = state.stuck, state.pending
-        if state.changes and state.changes[0].time <= watermark:
-            self._advance_with_changes(watermark, out)
-        else:
-            count = 0
-            for run in pending:
-                if run.time > watermark:
-                    break
-                count += 1
-                if stuck.next_deadline <= run.time:
-                    self._fire(run.time, out)
-                self._judge_in_order(run, out)
-            del pending[:count]
-        if stuck.next_deadline <= watermark:
-            self._fire(watermark, out)
-        self._set_ready()
-
-    def _advance_with_changes(self, watermark: int, out: list[Timed]) -> None:
-        state = self.state
-        runs = [run for run in state.pending if run.time <= watermark]
-        changes = [change for change in state.changes or () if change.time <= watermark]
-        del state.pending[: len(runs)]
-        state.changes = (state.changes or [])[len(changes) :] or None
-        both: list[Run | Change] = [*runs, *changes]
-        for one in sorted(both, key=_order):
-            if state.stuck.next_deadline <= one.time:
-                self._fire(one.time, out)
-            if isinstance(one, Run):
-                self._judge_in_order(one, out)
-            else:
-                self._apply(one)
-
-    def _judge_in_order(self, run: Run, out: list[Timed]) -> None:
-        # Of a first and only terminal event nobody asks whether the execution has ended before.
-        again = self.state.stuck.ended_again
-        asks = run.status not in _PLAIN_END or (again is not None and run.execution_id in again)
-        self._judge(run, self._ended_at(run.execution_id, run.time, run.arrival) if asks else None, None, out)
-
-    def _set_ready(self) -> None:
-        state = self.state
-        ready = state.stuck.next_deadline
-        if state.pending and state.pending[0].time < ready:
-            ready = state.pending[0].time
-        if state.changes and state.changes[0].time < ready:
-            ready = state.changes[0].time
-        state.ready_at = ready
-
-    def next_wake(self) -> int:
-        """The earliest event time at which something could be decided."""
-        state, timeout = self.state, self._detectors.stuck_executions.timeout
-        wake = state.stuck.next_deadline
-        for run in state.pending:
-            wait = 0 if state.stuck.called or run.status is RunStatus.TIMED_OUT else timeout(run.status)
-            if wait is not None:
-                wake = min(wake, run.time + wait)
-        return wake
-
-    def _on_terminal(
-        self, event: RunEvent, status: RunStatus, execution_id: str, time: int, arrival: int, watermark: int,
-        out: list[Timed],
-    ) -> Ended | None:  # fmt: skip
-        """Count the run where it is the execution's first; the terminal event judged before, if there is one."""
-        state = self.state
-        code = STATUS_CODES[status] if time >= state.auth.ignored_before else NOT_COUNTED
+        code = STATUS_CODES[status] if time >= auth.ignored_before else NOT_COUNTED
         before = None
         counts = code != NOT_COUNTED
-        known = self._ended.add(execution_id, EndedExecution(state.number, time, arrival, code))
+        number = workflow.number
+        known = self._ended.add(number, execution_id, (number, time, arrival, code))
         if known is not None:
-            self._detectors.stuck_executions.expect_end_again(state.stuck, execution_id)
-            if NOT_COUNTED not in (code, known.status_code) and known.status_code != code:
+            detectors = self._detectors_of(workflow)
+            detectors.stuck_executions.expect_end_again(workflow.stuck, execution_id)
+            _, first_time, first_arrival, counted = known
+            if NOT_COUNTED not in (code, counted) and counted != code:
                 self._counts.conflicting += 1
-            counts = counts and known.status_code == NOT_COUNTED
+            counts = counts and counted == NOT_COUNTED
             if counts:
-                known.status_code = code
-            if known.time <= watermark:
-                before = Ended(known.time, known.arrival)
-            elif (time, arrival) < (known.time, known.arrival):
-                known.time, known.arrival = time, arrival
-            self._ended.changed()
+                counted = code
+            if first_time <= watermark:
+                before = Ended(first_time, first_arrival)
+            elif (time, arrival) < (first_time, first_arrival):
+                first_time, first_arrival = time, arrival
+            self._ended.replace(number, execution_id, (number, first_time, first_arrival, counted))
         if counts and status is not RunStatus.CANCELLED:
-            decision = self._detectors.auth_failures.on_run(state.auth, event, time, arrival)
+            decision = self._detectors_of(workflow).auth_failures.on_run(auth, event, time, arrival)
             if decision is not None:
                 out.append(Timed(None, True, "", arrival, decision))
         return before
 
-    def _ended_at(self, execution_id: str, time: int, arrival: int) -> Ended | None:
+    def on_late(
+        self, workflow: Workflow, event: RunEvent, time: int, arrival: int, watermark: int, out: list[Timed]
+    ) -> None:
+        """Judge, on arrival, an event that the watermark has reached already."""
+        self.advance(workflow, watermark, out)
+        status: RunStatus = event.status  # type: ignore[assignment]  # decoding made it one
+        execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
+        if status in TERMINAL:
+            before = self.on_end(workflow, event, time, arrival, watermark, out)
+        elif self._detectors_of(workflow).stuck_executions.timeouts[status] is None:
+            return
+        else:
+            before = self._ended_at(workflow, execution_id, watermark, arrival)
+        run = Run(time, arrival, status, event.event_id, execution_id, event.automation_version_id)
+        self._judge(workflow, run, before, watermark, out)
+        if workflow.stuck.next_deadline <= watermark:
+            # A late `queued` can set a deadline that has passed already: it is due by this very event.
+            self._fire(workflow, watermark, out, arrival)
+
+    def on_control(
+        self, workflow: Workflow, event: ControlEvent, time: int, arrival: int, watermark: int, out: list[Timed]
+    ) -> None:
+        """Take in a control event: on arrival for the auth detector, in event time for the others."""
+        self.advance(workflow, watermark, out)
+        auth = self._detectors_of(workflow).auth_failures
+        if isinstance(event, CredentialEvent):
+            decision = auth.on_credential_event(workflow.auth, event, workflow.version_id, time, arrival)
+            if decision is not None:
+                out.append(Timed(None, True, "", arrival, decision))
+        elif isinstance(event, HoldEnded):
+            auth.on_hold_ended(workflow.auth, event)
+        elif isinstance(event, AutomationStatusChanged | WorkflowReleased):
+            if isinstance(event, AutomationStatusChanged):
+                auth.on_status_change(workflow.auth, event, time)
+            change = Change(time, arrival, event)
+            if time > watermark:
+                workflow.changes = sorted([*(workflow.changes or ()), change], key=_order)
+            else:
+                self._apply(workflow, change)
+
+    def advance(self, workflow: Workflow, watermark: int, out: list[Timed]) -> None:
+        """Judge what waits, and fire what is due, up to the watermark."""
+        stuck, pending = workflow.stuck, workflow.pending
+        if workflow.changes and workflow.changes[0].time <= watermark:
+            self._advance_with_changes(workflow, watermark, out)
+        elif pending is not None:
+            detector = self._detectors_of(workflow).stuck_executions
+            count = 0
+            for run in pending:
+                time = run.time
+                if time > watermark:
+                    break
+                count += 1
+                if stuck.next_deadline <= time:
+                    self._fire(workflow, time, out)
+                status = run.status
+                if stuck.called is not None or stuck.ended_again is not None or status is _TIMED_OUT:
+                    self._judge_in_order(workflow, run, out)
+                elif status in PLAIN_END:
+                    detector.on_plain_end(stuck, run.execution_id)
+                elif self._ended_at(workflow, run.execution_id, time, run.arrival) is not None:
+                    self._judge_in_order(workflow, run, out)
+                else:
+                    timeout = detector.timeouts[status]
+                    if timeout is not None:
+                        detector.on_activity(stuck, run, time + timeout, time)
+            if count == len(pending):
+                workflow.pending = None
+            else:
+                del pending[:count]
+        if stuck.next_deadline <= watermark:
+            self._fire(workflow, watermark, out)
+
+    def next_wake(self, workflow: Workflow) -> int:
+        """The earliest event time at which something could be decided."""
+        stuck = workflow.stuck
+        wake = stuck.next_deadline
+        if workflow.pending is not None:
+            timeouts = self._detectors_of(workflow).stuck_executions.timeouts
+            for run in workflow.pending:
+                wait = 0 if stuck.called or run.status is RunStatus.TIMED_OUT else timeouts[run.status]
+                if wait is not None:
+                    wake = min(wake, run.time + wait)
+        return wake
+
+    def _advance_with_changes(self, workflow: Workflow, watermark: int, out: list[Timed]) -> None:
+        pending, changes = workflow.pending or [], workflow.changes or []
+        runs = [run for run in pending if run.time <= watermark]
+        both: list[Run | Change] = [*runs, *(change for change in changes if change.time <= watermark)]
+        workflow.pending = [run for run in pending if run.time > watermark] or None
+        workflow.changes = [change for change in changes if change.time > watermark] or None
+        for one in sorted(both, key=_order):
+            if workflow.stuck.next_deadline <= one.time:
+                self._fire(workflow, one.time, out)
+            if isinstance(one, Run):
+                self._judge_in_order(workflow, one, out)
+            else:
+                self._apply(workflow, one)
+
+    def _judge_in_order(self, workflow: Workflow, run: Run, out: list[Timed]) -> None:
+        # Of a first and only terminal event nobody asks whether the execution has ended before.
+        again = workflow.stuck.ended_again
+        asks = run.status not in PLAIN_END or (again is not None and run.execution_id in again)
+        ended = self._ended_at(workflow, run.execution_id, run.time, run.arrival) if asks else None
+        self._judge(workflow, run, ended, None, out)
+
+    def _ended_at(self, workflow: Workflow, execution_id: str, time: int, arrival: int) -> Ended | None:
         """The execution's terminal event, if it is judged before an event at this place in the order."""
-        known = self._ended.get(self.state.number, execution_id)
-        if known is None or known.time > time or (known.time == time and known.arrival >= arrival):
+        known = self._ended.get(workflow.number, execution_id)
+        if known is None:
             return None
-        return Ended(known.time, known.arrival)
+        _, ended_time, ended_arrival, _ = known
+        if ended_time > time or (ended_time == time and ended_arrival >= arrival):
+            return None
+        return Ended(ended_time, ended_arrival)
 
-    def _judge(self, run: Run, ended: Ended | None, late_at: int | None, out: list[Timed]) -> None:
+    def _judge(self, workflow: Workflow, run: Run, ended: Ended | None, late_at: int | None, out: list[Timed]) -> None:
         """`late_at` is the watermark for an event judged on arrival."""
-        stuck = self.state.stuck
         watermark = run.time if late_at is None else late_at
-        ruling = self._detectors.stuck_executions.on_run(stuck, self._key, run, ended, watermark)
+        detector = self._detectors_of(workflow).stuck_executions
+        ruling = detector.on_run(workflow.stuck, _key(workflow), run, ended, watermark)
         if ruling is not None:
-            self._follow(
-                ruling,
-                Timed(None if late_at is not None else run.time, True, "", run.arrival, ruling.decision),
-                out,
-            )
+            due = None if late_at is not None else run.time
+            self._follow(workflow, ruling, Timed(due, True, "", run.arrival, ruling.decision), out)
 
-    def _fire(self, watermark: int, out: list[Timed], arrival: int | None = None) -> None:
+    def _fire(self, workflow: Workflow, watermark: int, out: list[Timed], arrival: int | None = None) -> None:
         """`arrival` is the late event that made it due, if it was not the watermark."""
-        for due, ruling in self._detectors.stuck_executions.on_deadlines(self.state.stuck, self._key, watermark):
-            late = arrival is not None
-            self._follow(
-                ruling, Timed(None if late else due, late, ruling.execution_id, arrival or 0, ruling.decision), out
-            )
+        detector = self._detectors_of(workflow).stuck_executions
+        late = arrival is not None
+        for due, ruling in detector.on_deadlines(workflow.stuck, _key(workflow), watermark):
+            timed = Timed(None if late else due, late, ruling.execution_id, arrival or 0, ruling.decision)
+            self._follow(workflow, ruling, timed, out)
 
-    def _follow(self, ruling: Ruling, timed: Timed, out: list[Timed]) -> None:
+    def _follow(self, workflow: Workflow, ruling: Ruling, timed: Timed, out: list[Timed]) -> None:
         """Pass on what the stuck detector says, and let the breaker count it."""
         out.append(timed)
-        state, breaker = self.state, self._detectors.circuit_breaker
+        breaker = self._detectors_of(workflow).circuit_breaker
         if ruling.decision.kind is DecisionKind.EXECUTION_RECOVERED:
-            if state.breaker is not None:
-                breaker.on_recovered(state.breaker, ruling.execution_id)
+            if workflow.breaker is not None:
+                breaker.on_recovered(workflow.breaker, ruling.execution_id)
             return
-        if state.breaker is None:
-            state.breaker = CircuitBreakerState()
-        decision = breaker.on_stuck(state.breaker, ruling)
+        if workflow.breaker is None:
+            workflow.breaker = CircuitBreakerState()
+        decision = breaker.on_stuck(workflow.breaker, ruling)
         if decision is not None:
             out.append(timed._replace(decision=decision))
 
-    def _apply(self, change: Change) -> None:
-        state, event = self.state, change.event
+    def _apply(self, workflow: Workflow, change: Change) -> None:
+        event, detectors = change.event, self._detectors_of(workflow)
         if isinstance(event, WorkflowReleased):
-            if state.breaker is None:
-                state.breaker = CircuitBreakerState()
-            self._detectors.circuit_breaker.on_released(state.breaker, change.time)
-        elif isinstance(event, AutomationStatusChanged):
-            detector = self._detectors.stuck_executions
-            if event.to_status is AutomationStatus.ARCHIVED:
-                detector.on_archived(state.stuck, event.automation_version_id, change.time)
+            if workflow.breaker is None:
+                workflow.breaker = CircuitBreakerState()
+            detectors.circuit_breaker.on_released(workflow.breaker, change.time)
+        elif event.to_status is AutomationStatus.ARCHIVED:
+            detectors.stuck_executions.on_archived(workflow.stuck, event.automation_version_id, change.time)
+
+
+def _key(workflow: Workflow) -> tuple[str, str]:
+    return (workflow.tenant_id, workflow.workflow_id)
 
 
 def _order(one: Run | Change) -> tuple[int, int]:

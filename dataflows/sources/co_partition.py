@@ -20,6 +20,7 @@ class Log(Protocol):
     """What is asked of one topic's partition; see `TopicLog`."""
 
     topic: str
+    name: str
 
     @property
     def head(self) -> int | None:

@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
+from dataflows.sources.topic_log import place_name
+
 #: Seconds after which a question is given up; the next one will do.
 TIMEOUT = 5.0
 
@@ -17,10 +19,9 @@ TIMEOUT = 5.0
 class EndOfLog:
     """One question at a time, never waited for."""
 
-    def __init__(self, admin: AdminClient, topics: Sequence[str], partition: int) -> None:
+    def __init__(self, admin: AdminClient, places: Sequence[tuple[str, int]]) -> None:
         self._admin = admin
-        self._topics = topics
-        self._partition = partition
+        self._places = places
         self._asked: dict[TopicPartition, Future[ListOffsetsResultInfo]] = {}
 
     @property
@@ -31,17 +32,17 @@ class EndOfLog:
     def ask(self) -> None:
         """Send the question."""
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        places = {TopicPartition(topic, self._partition): latest for topic in self._topics}
+        places = {TopicPartition(*place): latest for place in self._places}
         self._asked = self._admin.list_offsets(
             places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
         )
 
     def answer(self) -> dict[str, int] | None:
-        """The ends by topic, once; None while there is no answer, and when there will be none."""
+        """The ends by the logs' names, once; None while there is no answer, and when there will be none."""
         if not self._asked or not all(future.done() for future in self._asked.values()):
             return None
         asked, self._asked = self._asked, {}
         try:
-            return {place.topic: future.result().offset for place, future in asked.items()}
+            return {place_name(place.topic, place.partition): future.result().offset for place, future in asked.items()}
         except KafkaException:
             return None

@@ -1,4 +1,4 @@
-"""Run events from files: each file is a partition, read to its end (spec 80.1, `--source file:PATH`)."""
+"""Run events from files: each file is a lane, read to its end (spec 80.1, `--source file:PATH`)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,86 +6,57 @@ from pathlib import Path
 import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from dataflows.engine.delivery import Item, Router
-from dataflows.engine.key_groups import Stamped
-from dataflows.engine.watermarks import Watermark
-from dataflows.intake import Intake, Taken
+from dataflows.engine.host import Host, Item
+from dataflows.engine.lane import Lane
+from dataflows.intake import Intake
 from dataflows.registry import Registry
 from dataflows.sources.lines import LineReader, Oversized, open_events
 from dataflows.sources.stop import StopRequest
-from dataflows.times import NEVER
-
-#: Chunks of a file that are handed on together: more of them make fewer items for the same events.
-CHUNKS = 8
 
 
 class FilePosition(msgspec.Struct, array_like=True, frozen=True):
     """How far a file was read; what recovery keeps of it."""
 
     offset: int = 0
-    arrival: int = 0
-    watermark: int = NEVER
-    highest: int = NEVER
-    #: The file's end was reached and told to the groups.
+    #: The file's end was reached, and what was due by then was decided.
     ended: bool = False
 
 
 class FilePartition(StatefulSourcePartition[Item, bytes]):
     """One file."""
 
-    def __init__(
-        self,
-        path: Path,
-        name: str,
-        registry: Registry,
-        allowed_lateness: int,
-        stop: StopRequest,
-        position: FilePosition,
-    ) -> None:
+    def __init__(self, path: Path, name: str, registry: Registry, stop: StopRequest, host: Host) -> None:
+        position = FilePosition()
+        if host.position is not None:
+            position = msgspec.msgpack.decode(host.position, type=FilePosition)
         self._file = open_events(path)
         self._file.seek(position.offset)
         self._reader = LineReader(self._file, position.offset)
-        self._watermark = Watermark(allowed_lateness, position.watermark, position.highest)
-        self._intake = Intake(name, -1, registry, self._watermark, arrival=position.arrival)
-        self._router = Router(name)
+        self._host = host
+        self._intake = Intake(name, -1, registry)
         self._stop = stop
         self._ended = position.ended
 
     def next_batch(self) -> list[Item]:
-        """Some chunks of the file; after the last one, the end of time."""
+        """A chunk of the file; after the last one, the end of time."""
         if self._stop.requested:
             raise StopIteration
-        events: list[Stamped] = []
-        items: list[Item] = []
-        for _ in range(CHUNKS):
-            part = self._reader.read()
-            if part is None:
-                break
-            self._ended = False
-            if isinstance(part, Oversized):
-                items.append(self._intake.too_large(part))
-                continue
-            taken: Taken = self._intake.take(part.lines, part.offset_of)
-            items += taken.dead_letters
-            events += taken.events
-        else:
-            return items + self._router.route(events, self._watermark.value, tick=False)
-        if self._ended:
-            raise StopIteration
-        self._ended = True
-        self._watermark.finish()
-        return [*items, *self._router.route(events, self._watermark.value, tick=True)]
+        part = self._reader.read()
+        if part is None:
+            if self._ended:
+                raise StopIteration
+            self._ended = True
+            self._host.lane.watermark.finish()
+            return [*self._host.advance()]
+        self._ended = False
+        if isinstance(part, Oversized):
+            return [self._intake.too_large(part)]
+        taken = self._intake.take(part.lines, part.offset_of)
+        return [*taken.dead_letters, *self._host.process(taken.events, taken.times)]
 
     def snapshot(self) -> bytes:
-        """The position after the last line handed on."""
-        position = FilePosition(
-            self._reader.offset,
-            self._intake.arrival,
-            self._watermark.value,
-            self._watermark.highest,
-            self._ended,
-        )
-        return msgspec.msgpack.encode(position)
+        """The position after the last line handed on, and the lane."""
+        return self._host.snapshot(msgspec.msgpack.encode(FilePosition(self._reader.offset, self._ended)))
 
     def close(self) -> None:
         """Close the file."""
@@ -95,12 +66,14 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
 class FileSource(FixedPartitionedSource[Item, bytes]):
     """A file of run events, or a folder of them: `*.ndjson`, `*.ndjson.gz`.
 
-    Each file of a folder is a partition, as of a topic: all events of a workflow must be in one of them, and the
-    files are read side by side. Where they are not, `breakwater_workflows_moved_total` counts.
+    Each file of a folder is a lane, as a partition of a topic is: all events of a workflow must be in one of them.
+    The files are read side by side.
     """
 
-    def __init__(self, path: Path, registry: Callable[[], Registry], allowed_lateness: int, stop: StopRequest) -> None:
-        """`allowed_lateness` in microseconds. `FileNotFoundError` when there is nothing to read."""
+    def __init__(
+        self, path: Path, registry: Callable[[], Registry], new_lane: Callable[[], Lane], stop: StopRequest
+    ) -> None:
+        """`FileNotFoundError` when there is nothing to read."""
         files = [path]
         if path.is_dir():
             files = sorted([*path.glob("*.ndjson"), *path.glob("*.ndjson.gz")])
@@ -108,7 +81,7 @@ class FileSource(FixedPartitionedSource[Item, bytes]):
         if not self._files or not all(file.is_file() for file in self._files.values()):
             raise FileNotFoundError(f"{path}: no such file, and no folder with *.ndjson files")
         self._registry = registry
-        self._lateness = allowed_lateness
+        self._new_lane = new_lane
         self._stop = stop
 
     def list_parts(self) -> list[str]:
@@ -117,5 +90,5 @@ class FileSource(FixedPartitionedSource[Item, bytes]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> FilePartition:  # noqa: ARG002
         """Open a file where it was left."""
-        position = FilePosition() if resume_state is None else msgspec.msgpack.decode(resume_state, type=FilePosition)
-        return FilePartition(self._files[for_part], for_part, self._registry(), self._lateness, self._stop, position)
+        host = Host(self._new_lane, resume_state)
+        return FilePartition(self._files[for_part], for_part, self._registry(), self._stop, host)

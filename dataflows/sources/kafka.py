@@ -1,4 +1,4 @@
-"""Run events from Kafka: partition p of the topics is one partition of the stream (spec 10; 80.1)."""
+"""Run events from Kafka: partition p of the topics is one lane of the stream (spec 10; 80.1)."""
 
 import math
 import time
@@ -15,28 +15,25 @@ from confluent_kafka.admin import AdminClient
 
 from config.metrics import DEAD_LETTERS, KAFKA_LAG, WATERMARK
 from config.settings import Kafka
-from dataflows.engine.delivery import Item, Router
-from dataflows.engine.key_groups import Stamped
-from dataflows.engine.watermarks import Watermark
-from dataflows.intake import Intake, Taken
+from dataflows.engine.host import Host, Item
+from dataflows.engine.lane import Lane
+from dataflows.intake import Intake
 from dataflows.registry import Registry
 from dataflows.sources.co_partition import CoPartition
 from dataflows.sources.end_of_log import EndOfLog
 from dataflows.sources.lines import CHUNK
 from dataflows.sources.stop import StopRequest
-from dataflows.sources.topic_log import TopicLog, client_settings, offsets_of
+from dataflows.sources.topic_log import TopicLog, client_settings, offsets_of, place_name
 from dataflows.times import NEVER
 
-#: How often groups without events hear the watermark, and how often an idle partition asks where its log ends.
+#: How often lanes without events are told the watermark, and how often an idle one asks where its logs end.
 TICK = timedelta(milliseconds=500)
 
-#: How long an idle partition is left alone.
+#: How long an idle lane is left alone.
 PAUSE = timedelta(milliseconds=15)
 
 #: How long the brokers have to answer when the monitor starts.
 START_TIMEOUT = timedelta(seconds=10)
-
-SNAPSHOT_VERSION = 1
 
 log = structlog.get_logger(__name__)
 
@@ -57,41 +54,37 @@ class Topics(NamedTuple):
 
 
 class KafkaPosition(msgspec.Struct, array_like=True, frozen=True):
-    """How far a partition was read; what recovery keeps of it."""
+    """How far a lane's logs were read; what recovery keeps of it."""
 
-    #: By topic, the offset of the next message.
+    #: By topic and partition, the offset of the next message.
     offsets: dict[str, int]
-    arrival: int = 0
-    watermark: int = NEVER
-    highest: int = NEVER
 
 
 class KafkaPartition(StatefulSourcePartition[Item, bytes]):
-    """Partition p of the topics, with one watermark."""
+    """The logs of one lane: partition p of each topic."""
 
     def __init__(
         self,
+        name: str,
         logs: Sequence[TopicLog],
         end_of_log: EndOfLog,
         registry: Registry,
-        watermark: Watermark,
         clock: Callable[[], int],
         max_future_skew: int,
         stop: StopRequest,
-        arrival: int,
+        host: Host,
     ) -> None:
-        self._logs = {log.topic: log for log in logs}
+        self._logs = {log.name: log for log in logs}
         self._messages = CoPartition(logs)
         self._end_of_log = end_of_log
-        self._watermark = watermark
         self._clock = clock
-        self._arrival = arrival
         self._intakes = {
-            log.topic: Intake(log.topic, log.partition, registry, watermark, horizon=lambda: clock() + max_future_skew)
+            log.name: Intake(log.topic, log.partition, registry, horizon=lambda: clock() + max_future_skew)
             for log in logs
         }
-        self._name = str(logs[0].partition)
-        self._router = Router(self._name)
+        self._name = name
+        self._host = host
+        self._watermark = host.lane.watermark
         self._stop = stop
         self._idle = False
         self._ticked = NEVER
@@ -102,46 +95,40 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         self._asked_at: tuple[int, dict[str, int]] = (0, {})
 
     def next_batch(self) -> list[Item]:
-        """What has come since; at times, also the watermark for every group."""
+        """What has become of the messages that came since; at times, also of those that did not come."""
         if self._stop.requested:
             raise StopIteration
-        events: list[Stamped] = []
         items: list[Item] = []
         runs = self._messages.take()
         for source, messages in runs:
             for part in _parts(messages):
-                taken = self._take(source.topic, part)
-                items += taken.dead_letters
-                events += taken.events
+                raws = [message.value() or b"" for message in part]
+                taken = self._intakes[source.name].take(raws, partial(_offset, part))
                 for dead_letter in taken.dead_letters:
                     DEAD_LETTERS.labels(dead_letter.code.value).inc()
+                items += taken.dead_letters
+                items += self._host.process(taken.events, taken.times)
         self._idle = not runs
         if self._idle:
             self._follow_clock()
-        return [*items, *self._router.route(events, self._watermark.value, tick=self._is_time_to_tick())]
+        if self._is_time_to_tick():
+            items += self._host.advance()
+        return items
 
     def next_awake(self) -> datetime | None:
         """At once while there is work, else after a pause."""
         return datetime.now(UTC) + PAUSE if self._idle else None
 
     def snapshot(self) -> bytes:
-        """The positions after the last messages handed on."""
+        """The positions after the last messages handed on, and the lane."""
         for source in self._logs.values():
             source.commit()
-        position = KafkaPosition(offsets_of(self._logs), self._arrival, self._watermark.value, self._watermark.highest)
-        return bytes([SNAPSHOT_VERSION]) + msgspec.msgpack.encode(position)
+        return self._host.snapshot(msgspec.msgpack.encode(KafkaPosition(offsets_of(self._logs))))
 
     def close(self) -> None:
         """Let go of the connections."""
         for source in self._logs.values():
             source.close()
-
-    def _take(self, topic: str, messages: list[Message]) -> Taken:
-        intake = self._intakes[topic]
-        intake.arrival = self._arrival
-        taken = intake.take([message.value() or b"" for message in messages], partial(_offset, messages))
-        self._arrival = intake.arrival
-        return taken
 
     def _follow_clock(self) -> None:
         """Move the watermark to the time of the last question, if all that was written until then was read.
@@ -154,7 +141,7 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
             asked_at, positions_then = self._asked_at
             for source in self._logs.values():
                 source.answered(self._asked)
-            if positions == positions_then and all(positions.get(topic, -1) >= end for topic, end in ends.items()):
+            if positions == positions_then and all(positions.get(name, -1) >= end for name, end in ends.items()):
                 self._watermark.follow(asked_at)
         now = time.monotonic()
         if not self._end_of_log.asked and now >= self._asked + TICK.total_seconds():
@@ -185,18 +172,18 @@ class KafkaSource(FixedPartitionedSource[Item, bytes]):
         kafka: Kafka,
         registry: Callable[[], Registry],
         *,
-        allowed_lateness: int,
+        new_lane: Callable[[], Lane],
         max_future_skew: int,
         stop: StopRequest,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        """Durations in microseconds; `clock` gives the receiving clock's microseconds since 1970.
+        """`max_future_skew` in microseconds; `clock` gives the receiving clock's microseconds since 1970.
 
         Waits for the brokers, at most `START_TIMEOUT`; `UnreadableTopicsError` when there is nothing to read.
         """
         self._kafka = kafka
         self._registry = registry
-        self._lateness = allowed_lateness
+        self._new_lane = new_lane
         self._skew = max_future_skew
         self._stop = stop
         self._clock = clock
@@ -204,22 +191,25 @@ class KafkaSource(FixedPartitionedSource[Item, bytes]):
         self._topics = find_topics(self._admin, kafka)
 
     def list_parts(self) -> list[str]:
-        """The partitions' numbers."""
+        """The lanes' numbers."""
         return [str(partition) for partition in range(self._topics.partitions)]
 
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> KafkaPartition:  # noqa: ARG002
         """Go on where recovery says, else begin with the earliest messages."""
-        position = KafkaPosition({}) if resume_state is None else _restore(resume_state)
-        partition = int(for_part)
+        host = Host(self._new_lane, resume_state)
+        position = KafkaPosition({})
+        if host.position is not None:
+            position = msgspec.msgpack.decode(host.position, type=KafkaPosition)
+        places = [(name, int(for_part)) for name in self._topics.names]
         return KafkaPartition(
-            [TopicLog(self._kafka, name, partition, position.offsets.get(name)) for name in self._topics.names],
-            EndOfLog(self._admin, self._topics.names, partition),
+            for_part,
+            [TopicLog(self._kafka, *place, position.offsets.get(place_name(*place))) for place in places],
+            EndOfLog(self._admin, places),
             self._registry(),
-            Watermark(self._lateness, position.watermark, position.highest),
             self._clock,
             self._skew,
             self._stop,
-            position.arrival,
+            host,
         )
 
 
@@ -247,12 +237,6 @@ def find_topics(admin: AdminClient, kafka: Kafka) -> Topics:
             f"{len(control.partitions)} partitions: they must have the same number"
         )
     return Topics([kafka.events_topic, kafka.control_topic], partitions)
-
-
-def _restore(raw: bytes) -> KafkaPosition:
-    if raw[0] != SNAPSHOT_VERSION:
-        raise ValueError(f"recovery store of source version {raw[0]}, this is {SNAPSHOT_VERSION}: start anew")
-    return msgspec.msgpack.decode(memoryview(raw)[1:], type=KafkaPosition)
 
 
 def _offset(messages: Sequence[Message], index: int) -> int:

@@ -11,7 +11,7 @@ from dataflows.dead_letters import MAX_KEPT_BYTES
 from dataflows.events import MAX_MESSAGE_BYTES
 
 #: Small enough that no line inside one chunk can be too large, so that whole chunks are decoded at once.
-CHUNK = 512 * 1024
+CHUNK = 96 * 1024
 
 _GZIP_MAGIC = b"\x1f\x8b"
 

@@ -48,6 +48,11 @@ def client_settings(kafka: Kafka) -> dict[str, str | int | float | bool]:
     return {"bootstrap.servers": kafka.bootstrap_servers, "log_level": 2}
 
 
+def place_name(topic: str, partition: int) -> str:
+    """What a log is called where several are told apart, also in the recovery store."""
+    return f"{topic}/{partition}"
+
+
 class TopicLog:
     """Reads on from an offset. A broker that is away is waited for; an error that won't pass is raised.
 
@@ -59,6 +64,7 @@ class TopicLog:
         """Begin at `position`, at the earliest message when it is None."""
         self.topic = topic
         self.partition = partition
+        self.name = place_name(topic, partition)
         #: The offset after the last message that was handed out; None before anything is known of the partition.
         self.position = position
         self._read_to = position
@@ -218,5 +224,5 @@ class TopicLog:
 
 
 def offsets_of(logs: Mapping[str, TopicLog]) -> dict[str, int]:
-    """Positions by topic, of those that are known."""
-    return {topic: log.position for topic, log in logs.items() if log.position is not None}
+    """Positions by the logs' names, of those that are known."""
+    return {name: log.position for name, log in logs.items() if log.position is not None}

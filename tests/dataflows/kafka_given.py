@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 from zlib import crc32
 
@@ -15,8 +16,12 @@ from config.settings import Kafka
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
 from dataflows.detectors.policies import Policies
-from dataflows.engine.key_groups import DetectorFactory, KeyGroup
+from dataflows.engine.detector_sets import DetectorFactory
+from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
+from dataflows.engine.watermarks import Watermark
+from dataflows.engine.workflow import Timed
+from dataflows.events import Event
 from dataflows.registry import TrustingRegistry
 from dataflows.sources.kafka import KafkaPartition, KafkaSource
 from dataflows.sources.stop import StopRequest
@@ -97,21 +102,31 @@ class Clock:
         return to_micros(self.now)
 
 
+class ObservedLane(Lane):
+    """A lane that remembers what it was given."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.events: list[tuple[int, Any]] = []
+
+    def process(self, events: Sequence[Event], times: Sequence[int]) -> list[Timed]:
+        """Note the events with their arrival, and go on."""
+        self.events += zip(count(self.arrival), events, strict=False)
+        return super().process(events, times)
+
+
 class Monitor:
-    """One partition of the source with the key groups behind it, driven by hand."""
+    """One lane of the source, driven by hand."""
 
     def __init__(self, broker: Broker, clock: Clock, *, partition: int = 0, snapshot: bytes | None = None) -> None:
         self.decisions: list[Decision] = []
         self.dead_letters: list[DeadLetter] = []
-        #: (arrival, event) in the order in which they were handed on.
-        self.events: list[tuple[int, Any]] = []
-        self.watermarks: list[int] = []
-        self._factory = DetectorFactory(Policies(), CLASSIFIER, micros(LATENESS))
-        self._groups: dict[str, KeyGroup] = {}
+        factory = DetectorFactory(Policies(), CLASSIFIER, micros(LATENESS))
+        self.lane = ObservedLane(factory.of, Room(), Watermark(micros(LATENESS)))
         source = KafkaSource(
             broker.settings,
             TrustingRegistry,
-            allowed_lateness=micros(LATENESS),
+            new_lane=lambda: self.lane,
             max_future_skew=micros(SKEW),
             stop=StopRequest(),
             clock=clock,
@@ -126,21 +141,21 @@ class Monitor:
 
     @property
     def watermark(self) -> int:
-        """The latest that the groups heard."""
-        return self.watermarks[-1] if self.watermarks else -(2**63)
+        """How far the lane has come."""
+        return self.lane.watermark.value
+
+    @property
+    def events(self) -> list[tuple[int, Any]]:
+        """(arrival, event) in the order in which they were handed on."""
+        return self.lane.events
 
     def step(self) -> None:
         """One batch."""
         for item in self.source.next_batch():
             if isinstance(item, DeadLetter):
                 self.dead_letters.append(item)
-                continue
-            key, (partition, watermark, events) = item
-            if key not in self._groups:
-                self._groups[key] = KeyGroup(self._factory.of, Room())
-            self.events += [(stamped[0], stamped[3]) for stamped in events]
-            self.decisions += [timed.decision for timed in self._groups[key].process(partition, events, watermark)]
-            self.watermarks.append(watermark)
+            else:
+                self.decisions.append(item)
 
     def wait_for(self, what: str, is_so: Callable[[], object]) -> None:
         """Step until it is so, or fail."""

@@ -11,7 +11,7 @@ import msgspec
 from config.auth_errors import load_auth_errors
 from config.policies import parse_policies
 from dataflows.decisions import encode_decision
-from dataflows.engine.key_groups import DetectorFactory
+from dataflows.engine.detector_sets import DetectorFactory
 from dataflows.registry import Binding, Registry, StaticRegistry, TrustingRegistry
 from dataflows.replay import Replay
 from dataflows.sources.lines import LineReader

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from dataflows.decisions import Decision
 from dataflows.decode import decode
-from dataflows.engine.key_groups import KeyGroup, Owner, Stamped
+from dataflows.engine.host import Host
+from dataflows.engine.lane import Lane
 from dataflows.engine.memory import SEGMENT, Memory, Room
 from dataflows.engine.watermarks import Watermark
+from dataflows.events import Event
 from dataflows.intake import Intake
 from dataflows.times import from_micros, micros
 from tests.dataflows.product import LATENESS, detectors, registry, replay
@@ -23,30 +25,35 @@ streams = st.builds(generate, st.integers(0, 10_000), st.sampled_from(sorted(set
 lawful = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def _stamped(stream: Stream) -> tuple[list[Stamped], Watermark]:
-    watermark = Watermark(micros(LATENESS))
-    intake = Intake("stream", -1, registry(stream.registry), watermark)
+#: An event and its event time.
+Timed = tuple[Event, int]
+
+
+def _events(stream: Stream) -> list[Timed]:
+    intake = Intake("stream", -1, registry(stream.registry))
     taken = intake.take([line.rstrip(b"\r\n") for line in stream.lines], lambda index: index)
-    return taken.events, watermark
+    return list(zip(taken.events, taken.times, strict=True))
 
 
-def _run(stream: Stream, batches: Iterable[Sequence[Stamped]], end: int, *, restart: bool = False) -> list[Decision]:
+def _run(stream: Stream, batches: Iterable[Sequence[Timed]], *, restart: bool = False) -> list[Decision]:
     """The decisions over batches; with `restart` the state is encoded and decoded after each."""
-    build = detectors(stream.policies).of
-    group = KeyGroup(build, Room())
+
+    def new_lane() -> Lane:
+        return Lane(detectors(stream.policies).of, Room(), Watermark(micros(LATENESS)))
+
+    host = Host(new_lane, None)
     decisions = []
     for batch in batches:
-        if batch:
-            decisions += [one.decision for one in group.process("p", batch, batch[-1][2])]
+        decisions += host.process([event for event, _ in batch], [time for _, time in batch])
         if restart:
-            snapshot = group.snapshot()
-            group = KeyGroup(build, Room())
-            group.restore(snapshot)
-            assert group.snapshot() == snapshot
-    return decisions + [one.decision for one in group.process("p", (), end)]
+            snapshot = host.snapshot(b"position")
+            host = Host(new_lane, snapshot)
+            assert (host.position, host.snapshot(b"position")) == (b"position", snapshot)
+    host.lane.watermark.finish()
+    return decisions + host.advance()
 
 
-def _cut(events: Sequence[Stamped], cuts: Iterable[int]) -> list[Sequence[Stamped]]:
+def _cut(events: Sequence[Timed], cuts: Iterable[int]) -> list[Sequence[Timed]]:
     places = [0, *sorted(cut % (len(events) + 1) for cut in cuts), len(events)]
     return [events[begin:end] for begin, end in pairwise(places)]
 
@@ -58,21 +65,17 @@ def _by_id(decisions: Iterable[Decision]) -> dict[str, Decision]:
 @lawful
 @given(streams, st.lists(st.integers(0, 10_000), max_size=5))
 def test_cutting_the_stream_and_coding_the_state_changes_nothing(stream: Stream, cuts: list[int]) -> None:
-    events, watermark = _stamped(stream)
-    watermark.finish()
-    whole = _run(stream, [events], watermark.value)
-    parts = _run(stream, _cut(events, cuts), watermark.value, restart=True)
+    events = _events(stream)
+    whole = _run(stream, [events])
+    parts = _run(stream, _cut(events, cuts), restart=True)
     assert _by_id(parts) == _by_id(whole)
 
 
 @lawful
 @given(streams)
 def test_one_event_at_a_time_decides_what_one_batch_decides(stream: Stream) -> None:
-    events, watermark = _stamped(stream)
-    watermark.finish()
-    assert _by_id(_run(stream, [[event] for event in events], watermark.value)) == _by_id(
-        _run(stream, [events], watermark.value)
-    )
+    events = _events(stream)
+    assert _by_id(_run(stream, [[event] for event in events])) == _by_id(_run(stream, [events]))
 
 
 @lawful
@@ -98,52 +101,50 @@ def test_duplicates_change_nothing(stream: Stream, rng: random.Random) -> None:
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_disorder_within_the_allowed_lateness_changes_no_stuck_decision(seed: int, rng: random.Random) -> None:
     stream = generate(seed, "in_order")
-    events, watermark = _stamped(stream)
-    watermark.finish()
+    events = _events(stream)
     # Delays of at most the lateness, in the order of (arrival time, old arrival): ties keep their order.
-    delayed = sorted((event[1] + rng.randrange(micros(LATENESS)), event[0], event) for event in events)
-    running = Watermark(micros(LATENESS))
-    disordered: list[Stamped] = []
-    for arrival, (_, _, (_, time, _, event)) in enumerate(delayed):
-        disordered.append((arrival, time, running.see(time), event))
+    delayed = sorted((time + rng.randrange(micros(LATENESS)), number) for number, (_, time) in enumerate(events))
+    disordered = [events[number] for _, number in delayed]
 
     def stuck(decisions: list[Decision]) -> dict[str, tuple[object, ...]]:
         return {one.decision_id: (one.kind, one.occurred_at) for one in decisions if one.policy_id != "auth_failures"}
 
     if _times_are_distinct(events):
-        assert stuck(_run(stream, [disordered], watermark.value)) == stuck(_run(stream, [events], watermark.value))
+        assert stuck(_run(stream, [disordered])) == stuck(_run(stream, [events]))
 
 
 @pytest.mark.parametrize("capacity", [SEGMENT, 4 * SEGMENT])
 def test_memory_stays_within_its_room_and_forgets_the_oldest_first(capacity: int) -> None:
     room = Room(capacity)
-    memory: Memory[Owner] = Memory(room, Owner)
-    owner = Owner(1)
+    memory: Memory[int] = Memory(room)
     total = capacity + 3 * SEGMENT
     for number in range(total):
-        assert memory.add(f"id-{number}", owner) is None
+        assert memory.add(1, f"id-{number}", 1) is None
+        if (number + 1) % 128 == 0:
+            memory.pass_time(0)
     assert room.used <= capacity
     assert len(memory) <= capacity + SEGMENT
-    assert memory.get(1, f"id-{total - 1}") is owner
-    assert memory.get(1, f"id-{total - capacity}") is owner
+    assert memory.get(1, f"id-{total - 1}") == 1
+    assert memory.get(1, f"id-{total - capacity}") == 1
     assert memory.get(1, "id-0") is None
 
 
 def test_state_of_a_workflow_is_bounded_however_many_runs_it_has() -> None:
     stream = generate(0, "in_order")
-    group = KeyGroup(detectors(None).of, Room(SEGMENT))
+    room = Room(SEGMENT)
+    host = Host(lambda: Lane(detectors(None).of, room, Watermark(micros(LATENESS))), None)
     sizes = []
     for hour in range(6):
         batch = [_event(hour, number) for number in range(2 * SEGMENT)]
-        group.process("p", batch, batch[-1][2])
-        sizes.append(len(group.snapshot()))
+        host.process([event for event, _ in batch], [time for _, time in batch])
+        sizes.append(len(host.snapshot(b"")))
     assert stream.policies is not None
     assert max(sizes[2:]) <= 1.1 * sizes[1]
 
 
-def _event(hour: int, number: int) -> Stamped:
+def _event(hour: int, number: int) -> Timed:
     start = 1_770_000_000_000_000 + hour * 3_600_000_000
-    time = start + number * 400_000
+    time = start + number * 100_000
     run = number // 2
     event = decode(
         json.dumps(
@@ -160,7 +161,7 @@ def _event(hour: int, number: int) -> Stamped:
             }
         ).encode()
     )
-    return (hour * 1_000_000 + number, time, time - micros(LATENESS), event)
+    return event, time
 
 
 def _iso(time: int) -> str:
@@ -175,6 +176,6 @@ def _is_run_event(line: bytes) -> bool:
     return isinstance(fields, dict) and isinstance(fields.get("event_id"), str) and "kind" not in fields
 
 
-def _times_are_distinct(events: Sequence[Stamped]) -> bool:
-    times = [(event[3].workflow_id, event[1]) for event in events]
+def _times_are_distinct(events: Sequence[Timed]) -> bool:
+    times = [(event.workflow_id, time) for event, time in events]
     return len(times) == len(set(times))

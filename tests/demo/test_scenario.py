@@ -15,7 +15,7 @@ from config.auth_errors import load_auth_errors
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision, DecisionKind
 from dataflows.detectors.policies import Policies
-from dataflows.engine.key_groups import DetectorFactory
+from dataflows.engine.detector_sets import DetectorFactory
 from dataflows.registry import Binding, StaticRegistry
 from dataflows.replay import Replay
 from dataflows.sources.lines import LineReader

@@ -3,37 +3,42 @@
 import msgspec
 import pytest
 
-from dataflows.engine.memory import HORIZON, SEGMENT, Memory, Room
+from dataflows.engine.memory import HORIZON, SEGMENT, Memory, Room, Row
 from tests.given import DAY, HOUR, encode, ended, replay
 
-
-class Entry(msgspec.Struct, array_like=True):
-    """Something remembered of an id."""
-
-    number: int
-    text: str = ""
+Value = tuple[int, int, int, int]
 
 
-def memory(capacity: int = 100 * SEGMENT) -> Memory[Entry]:
-    return Memory(Room(capacity), Entry)
+def value(number: int, text: int = 0) -> Value:
+    """Something remembered of an id of workflow `number`."""
+    return (number, text, 0, 0)
 
 
-def fill(into: Memory[Entry], prefix: str, count: int = SEGMENT) -> None:
+def memory(capacity: int = 100 * SEGMENT) -> Memory[Value]:
+    return Memory(Room(capacity))
+
+
+def fill(into: Memory[Value], prefix: str, count: int = SEGMENT) -> None:
     for number in range(count):
-        into.add(f"{prefix}{number}", Entry(1))
+        into.add(1, f"{prefix}{number}", value(1))
 
 
-def restored(from_: Memory[Entry], room: Room | None = None) -> Memory[Entry]:
+def restored(from_: Memory[Value], room: Room | None = None) -> Memory[Value]:
     """What comes out of a snapshot."""
-    out: Memory[Entry] = Memory(room or Room(), Entry)
-    out.restore(from_.snapshot())
+    out: Memory[Value] = Memory(room or Room())
+    out.restore(stored(from_))
     return out
 
 
+def stored(from_: Memory[Value]) -> list[Row[Value]]:
+    """Everything, as a snapshot has it."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(from_.everything()), type=list[Row[Value]])
+
+
 def test_an_id_is_new_once() -> None:
-    ids, first = memory(), Entry(1, "first")
-    assert ids.add("a", first) is None
-    assert ids.add("a", Entry(1, "second")) is first
+    ids, first = memory(), value(1, 1)
+    assert ids.add(1, "a", first) is None
+    assert ids.add(1, "a", value(1, 2)) is first
     assert ids.get(1, "a") is first
     assert ids.get(1, "b") is None
     assert len(ids) == 1
@@ -41,23 +46,48 @@ def test_an_id_is_new_once() -> None:
 
 def test_the_same_id_of_several_workflows() -> None:
     ids = memory()
-    entries = [Entry(number, f"of {number}") for number in (1, 2, 3)]
-    assert [ids.add("a", entry) for entry in entries] == [None, None, None]
-    assert [ids.add("a", Entry(number)) for number in (1, 2, 3)] == entries
+    entries = [value(number, 10 * number) for number in (1, 2, 3)]
+    assert [ids.add(number, "a", value(number, 10 * number)) for number in (1, 2, 3)] == [None, None, None]
+    assert [ids.add(number, "a", value(number)) for number in (1, 2, 3)] == entries
     assert [ids.get(number, "a") for number in (1, 2, 3, 4)] == [*entries, None]
     assert [restored(ids).get(number, "a") for number in (1, 2, 3, 4)] == [*entries, None]
 
 
-def test_a_value_may_change_until_it_is_forgotten() -> None:
+@pytest.mark.parametrize("number", [1, 2], ids=["of the workflow that had it first", "of another one"])
+def test_a_value_may_be_replaced_until_it_is_forgotten(number: int) -> None:
     ids = memory()
-    ids.add("a", Entry(1, "before"))
+    ids.add(1, "a", value(1))
+    ids.add(2, "a", value(2))
     fill(ids, "x")
-    ids.snapshot()
-    entry = ids.get(1, "a")
-    assert entry is not None
-    entry.text = "after"
-    ids.changed()
-    assert restored(ids).get(1, "a") == Entry(1, "after")
+    before = restored(ids)
+    ids.replace(number, "a", value(number, 7))
+    assert before.get(number, "a") == value(number)
+    before.learn(ids.news())
+    for one in (before, restored(ids)):
+        assert one.get(number, "a") == value(number, 7)
+        assert one.get(3 - number, "a") == value(3 - number)
+
+
+def test_news_are_what_came_since_the_last() -> None:
+    ids = memory()
+    copy = restored(ids)
+    for prefix, count in (("a", 3), ("b", SEGMENT + 5), ("c", 0), ("d", 2 * SEGMENT)):
+        fill(ids, prefix, count)
+        ids.pass_time(0)
+        row = ids.news()
+        assert len(row.keys) == count
+        copy.learn(row)
+    assert copy.index == ids.index
+    assert ids.news().keys == []
+
+
+def test_news_do_not_tell_what_is_forgotten_again() -> None:
+    ids = memory(capacity=SEGMENT)
+    ids.everything()
+    for prefix in "abc":
+        fill(ids, prefix)
+        ids.pass_time(0)
+    assert set(ids.news().keys) == set(ids.index)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +112,7 @@ def test_a_full_segment_is_forgotten_past_the_horizon(passed: int, *, then: bool
 
 def test_a_segment_is_as_old_as_the_newest_in_it() -> None:
     ids = memory()
-    ids.add("early", Entry(1))
+    ids.add(1, "early", value(1))
     ids.pass_time(0)
     fill(ids, "x")
     ids.pass_time(HORIZON)
@@ -104,7 +134,8 @@ def test_a_new_id_is_taken_in_when_the_room_is_used_up_and_the_oldest_go() -> No
     ids = memory(capacity=2 * SEGMENT)
     for prefix in "abcd":
         fill(ids, prefix)
-    ids.add("new", Entry(1))
+        ids.pass_time(0)
+    ids.add(1, "new", value(1))
     assert len(ids) == 2 * SEGMENT + 1
     assert [ids.get(1, f"{prefix}0") is not None for prefix in "abcd"] == [False, False, True, True]
     assert ids.get(1, "new") is not None
@@ -112,10 +143,13 @@ def test_a_new_id_is_taken_in_when_the_room_is_used_up_and_the_oldest_go() -> No
 
 def test_memories_share_their_room() -> None:
     room = Room(4 * SEGMENT)
-    busy, quiet = Memory(room, Entry), Memory(room, Entry)
+    busy: Memory[Value] = Memory(room)
+    quiet: Memory[Value] = Memory(room)
     fill(quiet, "q")
+    quiet.pass_time(0)
     for prefix in "abcdef":
         fill(busy, prefix)
+        busy.pass_time(0)
     assert room.used == 4 * SEGMENT
     assert [busy.get(1, f"{prefix}0") is not None for prefix in "abcdef"] == [False] * 3 + [True] * 3
     assert quiet.get(1, "q0") is not None
@@ -123,27 +157,26 @@ def test_memories_share_their_room() -> None:
 
 def test_a_restored_memory_takes_its_room() -> None:
     ids = memory()
-    fill(ids, "a")
-    fill(ids, "b")
-    fill(ids, "c", 7)
+    for prefix, count in (("a", SEGMENT), ("b", SEGMENT), ("c", 7)):
+        fill(ids, prefix, count)
+        ids.pass_time(0)
     room = Room()
     again = restored(ids, room)
     assert room.used == 2 * SEGMENT
     assert len(again) == 2 * SEGMENT + 7
-    assert again.snapshot() == ids.snapshot()
+    assert again.everything() == ids.everything()
 
 
 def test_forgotten_collisions_cost_nothing_any_more() -> None:
     ids = memory()
-    ids.add("a", Entry(1))
-    fill(ids, "x", SEGMENT - 1)
-    ids.add("a", Entry(2))
-    fill(ids, "y", SEGMENT - 1)
+    ids.add(1, "a", value(1))
+    fill(ids, "x", SEGMENT - 2)
+    ids.add(2, "a", value(2))
     ids.pass_time(0)
     ids.pass_time(HORIZON + 1)
     assert (ids.get(1, "a"), ids.get(2, "a"), len(ids)) == (None, None, 0)
-    assert ids.add("a", Entry(2, "again")) is None
-    assert ids.get(2, "a") == Entry(2, "again")
+    assert ids.add(2, "a", value(2, 5)) is None
+    assert ids.get(2, "a") == value(2, 5)
 
 
 # ---- duplicates, as a stream sees them

@@ -1,0 +1,259 @@
+"""A lane: one part of the stream with one watermark, and all state of the workflows whose events it has.
+
+All events of a workflow come by one source partition, so a lane needs nothing of the others: no event crosses from
+one process to another, and a process takes over a lane with all that belongs to it (docs/decisions/0007). Time is
+the stream's: the lane fires what its watermark has reached, never what a wall clock says.
+"""
+
+from bisect import insort
+from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+import msgspec
+
+from dataflows.detectors.stuck_executions import NEVER_DUE, Run
+from dataflows.engine.detector_sets import Detectors
+from dataflows.engine.memory import Memory, Room, Row
+from dataflows.engine.watermarks import Watermark
+from dataflows.engine.workflow import (
+    NOT_COUNTED,
+    STATUS_CODES,
+    Counts,
+    EndedExecution,
+    EndedMemory,
+    Judge,
+    Timed,
+    Workflow,
+)
+from dataflows.events import GATE_ERROR_CODES, ControlEvent, Event, RunEvent, RunStatus
+
+# An attribute of an enum's class takes 70 ns to look up in Python 3.11.
+_QUEUED, _CANCELLED, _TIMED_OUT = RunStatus.QUEUED, RunStatus.CANCELLED, RunStatus.TIMED_OUT
+
+#: Events of a workflow that may wait before they are looked at, if half of them can be judged: judging several at
+#: once costs less than one by one.
+WAITING = 8
+
+
+class LaneState(msgspec.Struct, array_like=True):
+    """What a snapshot holds of a lane; of a partial one, what has changed since the last."""
+
+    arrival: int
+    watermark: int
+    highest: int
+    workflows: list[Workflow]
+    seen: list[Row[int]]
+    ended: list[Row[EndedExecution]]
+
+
+class Lane:
+    """The workflows of one part of the stream. Single-threaded; every method changes its state in place."""
+
+    def __init__(self, detectors_of: Callable[[str, str], Detectors], room: Room, watermark: Watermark) -> None:
+        self.counts = Counts()
+        self.watermark = watermark
+        #: The next event's number. They tell apart events of equal event time.
+        self.arrival = 0
+        self._detectors_of = detectors_of
+        self._workflows: list[Workflow] = []
+        self._detectors: list[Detectors] = []
+        #: By workflow id alone, as it is unique; a second tenant's workflow of the same name stands in `_twins`.
+        self._by_id: dict[str, Workflow] = {}
+        self._twins: dict[tuple[str, str], Workflow] = {}
+        self._seen: Memory[int] = Memory(room)
+        self._ended: EndedMemory = Memory(room)
+        self._judge = Judge(lambda workflow: self._detectors[workflow.number], self._ended, self.counts)
+        #: (event time at which to look at a workflow, its number), a heap.
+        self._wakes: list[tuple[int, int]] = []
+        self._changed: list[Workflow] = []
+
+    def process(self, events: Sequence[Event], times: Sequence[int]) -> list[Timed]:  # noqa: C901, PLR0912, PLR0915
+        """Take in events in their order, `times` are their event times, then all that is due.
+
+        1 to 2 µs an event of a healthy workflow. What is written out here, and not left to `Judge`, is the way that
+        almost every event goes.
+        """
+        out: list[Timed] = []
+        by_id, changed, judge, counts = self._by_id, self._changed, self._judge, self.counts
+        seen, seen_keys = self._seen.index, self._seen.keys
+        ended, ended_keys = self._ended.index, self._ended.keys
+        watermark, all_detectors = self.watermark, self._detectors
+        mark, highest, lateness = watermark.value, watermark.highest, watermark.lateness
+        used = 0
+        for event, time, arrival in zip(events, times, count(self.arrival), strict=False):
+            if time > highest:
+                highest = time
+                if time - lateness > mark:
+                    mark = time - lateness
+            workflow = by_id.get(event.workflow_id)  # type: ignore[arg-type]  # identity filled it in
+            if workflow is None or workflow.tenant_id != event.tenant_id:
+                workflow = self._workflow(event)
+            if not workflow.is_changed:
+                workflow.is_changed = True
+                changed.append(workflow)
+            if type(event) is not RunEvent:
+                self._control(event, workflow, time, arrival, mark, out)  # type: ignore[arg-type]
+                continue
+            number, event_id = workflow.number, event.event_id
+            if event_id not in seen:
+                seen[event_id] = number
+                seen_keys.append(event_id)
+            elif self._seen.add(number, event_id, number) is not None:
+                counts.duplicates += 1
+                continue
+            used += 1
+            is_late = time <= mark
+            if is_late and time < mark:
+                counts.late += 1
+            if event.error_code is not None and event.error_code in GATE_ERROR_CODES:
+                continue
+            if event.automation_version_id != workflow.version_id:
+                workflow.version_id = event.automation_version_id
+            if is_late:
+                judge.on_late(workflow, event, time, arrival, mark, out)
+                self._schedule(workflow)
+                continue
+            detectors = all_detectors[number]
+            status: RunStatus = event.status  # type: ignore[assignment]  # decoding made it one
+            execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
+            wait = detectors.stuck_executions.timeouts[status]
+            if wait is not None:
+                wake = time + wait
+            elif status is _QUEUED:
+                continue
+            else:
+                wake = time if status is _TIMED_OUT else NEVER_DUE
+                if execution_id in ended:
+                    judge.on_end(workflow, event, time, arrival, mark, out)
+                else:
+                    # As `on_end` does it for an execution that never ended before.
+                    auth = workflow.auth
+                    code = STATUS_CODES[status] if time >= auth.ignored_before else NOT_COUNTED
+                    ended[execution_id] = (number, time, arrival, code)
+                    ended_keys.append(execution_id)
+                    if code and status is not _CANCELLED:
+                        decision = detectors.auth_failures.on_run(auth, event, time, arrival)
+                        if decision is not None:
+                            out.append(Timed(None, True, "", arrival, decision))
+            run = Run(time, arrival, status, event_id, execution_id, workflow.version_id)
+            pending = workflow.pending
+            if pending is None:
+                workflow.pending = [run]
+            elif pending[-1].time > time:
+                insort(pending, run)
+            else:
+                pending.append(run)
+                if len(pending) >= WAITING and pending[len(pending) // 2].time <= mark:
+                    judge.advance(workflow, mark, out)
+                    if workflow.stuck.called is not None:
+                        self._schedule(workflow)
+            if workflow.stuck.called is not None:
+                wake = time
+            if wake < workflow.wake_at:
+                workflow.wake_at = wake
+                heappush(self._wakes, (wake, number))
+        counts.events += used
+        self.arrival += len(events)
+        watermark.value, watermark.highest = mark, highest
+        self.advance(out)
+        if events:
+            self._seen.pass_time(highest)
+            self._ended.pass_time(highest)
+        return out
+
+    def advance(self, out: list[Timed]) -> list[Timed]:
+        """Decide what is due by the watermark; `out` with that added."""
+        heap, mark = self._wakes, self.watermark.value
+        while heap and heap[0][0] <= mark:
+            wake, number = heappop(heap)
+            workflow = self._workflows[number]
+            if workflow.wake_at != wake:
+                continue
+            workflow.wake_at = NEVER_DUE
+            if not workflow.is_changed:
+                workflow.is_changed = True
+                self._changed.append(workflow)
+            self._judge.advance(workflow, mark, out)
+            self._schedule(workflow)
+        return out
+
+    def everything(self) -> LaneState:
+        """All state; the inverse is `restore`."""
+        self._all_told()
+        return self._state(self._workflows, self._seen.everything(), self._ended.everything())
+
+    def news(self) -> LaneState:
+        """What has changed since the last time that somebody asked; the inverse is `learn`."""
+        changed = self._changed
+        self._all_told()
+        return self._state(changed, [self._seen.news()], [self._ended.news()])
+
+    def restore(self, state: LaneState) -> None:
+        """Take over all state; `self` must be new."""
+        self._seen.restore(state.seen)
+        self._ended.restore(state.ended)
+        self._take_over(state)
+
+    def learn(self, state: LaneState) -> None:
+        """Take over what has changed since the state that was restored."""
+        for row in state.seen:
+            self._seen.learn(row)
+        for ended in state.ended:
+            self._ended.learn(ended)
+        self._take_over(state)
+
+    def _state(self, workflows: list[Workflow], seen: list[Row[int]], ended: list[Row[EndedExecution]]) -> LaneState:
+        return LaneState(self.arrival, self.watermark.value, self.watermark.highest, workflows, seen, ended)
+
+    def _all_told(self) -> None:
+        for workflow in self._changed:
+            workflow.is_changed = False
+        self._changed = []
+
+    def _take_over(self, state: LaneState) -> None:
+        self.arrival = state.arrival
+        self.watermark.value, self.watermark.highest = state.watermark, state.highest
+        for workflow in state.workflows:
+            self._put(workflow)
+        self._wakes = [
+            (workflow.wake_at, workflow.number) for workflow in self._workflows if workflow.wake_at != NEVER_DUE
+        ]
+        heapify(self._wakes)
+
+    def _workflow(self, event: Event) -> Workflow:
+        tenant_id, workflow_id = event.tenant_id, event.workflow_id or ""
+        workflow = self._twins.get((tenant_id, workflow_id))
+        if workflow is None:
+            workflow = Workflow(len(self._workflows), tenant_id, workflow_id)
+            self._put(workflow)
+        return workflow
+
+    def _put(self, workflow: Workflow) -> None:
+        """Add a workflow, or put it in the place of an older state of it."""
+        number, name = workflow.number, workflow.workflow_id
+        known = self._by_id.get(name)
+        if known is None or known.number == number:
+            self._by_id[name] = workflow
+        else:
+            self._twins[workflow.tenant_id, name] = workflow
+        if number == len(self._workflows):
+            self._workflows.append(workflow)
+            self._detectors.append(self._detectors_of(workflow.tenant_id, name))
+        else:
+            self._workflows[number] = workflow
+
+    def _control(
+        self, event: ControlEvent, workflow: Workflow, time: int, arrival: int, mark: int, out: list[Timed]
+    ) -> None:
+        # No run event's id has a space in it.
+        number = workflow.number
+        if event.event_id is None or self._seen.add(number, f"control {event.event_id}", number) is None:
+            self._judge.on_control(workflow, event, time, arrival, mark, out)
+            self._schedule(workflow)
+
+    def _schedule(self, workflow: Workflow) -> None:
+        wake = self._judge.next_wake(workflow)
+        if wake < workflow.wake_at:
+            workflow.wake_at = wake
+            heappush(self._wakes, (wake, workflow.number))
