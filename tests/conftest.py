@@ -7,6 +7,7 @@ import pytest
 import redis as redis_client
 import sqlalchemy as sa
 
+from cli.embedded.apache_kafka import ApacheKafka, NoKafkaError
 from cli.embedded.kafka import MockKafka
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.redis import EmbeddedRedis
@@ -63,6 +64,18 @@ def mock_kafka() -> Iterator[MockKafka]:
     """A broker of the Kafka protocol without topics."""
     with MockKafka() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def apache_kafka() -> Iterator[ApacheKafka]:
+    """An Apache Kafka without topics of this test; give yours names that no other test uses, and leave it running."""
+    broker = ApacheKafka()
+    try:
+        broker.start()
+    except NoKafkaError as missing:
+        pytest.skip(f"no Apache Kafka ({missing}): only the double of its protocol is tested against")
+    yield broker
+    broker.close()
 
 
 @pytest.fixture
