@@ -9,99 +9,21 @@ import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from random import Random
 
-import msgspec
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
-from dataflows.decisions import Decision, decode_decision, encode_decision
 from tests.dataflows.kafka_given import Broker, a_broker, wait_for
-from tests.given import DAY, Line, changed, denied, encode, ended, replay, started, timed_out
-
-#: Whatever is open at the end of the day is stuck by any clock of today.
-SPAN = 12 * 60
-
-#: When the first line was written, in milliseconds: what stands in two topics is read in the order of writing.
-FIRST = 1_772_438_400_000
+from tests.dataflows.run_given import FIRST, a_day, a_monitor, end_well, expected, ids, written
+from tests.given import DAY, denied, started
 
 
 @pytest.fixture
 def broker() -> Iterator[Broker]:
     with a_broker() as one:
         yield one
-
-
-def a_day(seed: int) -> list[Line]:
-    """Runs of 40 workflows in order of time: some refused, some hang, some come back, some time out."""
-    random = Random(seed)
-    lines: list[tuple[float, Line]] = []
-    for number in range(1200):
-        name, workflow = f"x{number}", f"wf{random.randrange(40)}"
-        whose = {"workflow_id": workflow, "automation_version_id": f"v-{workflow}"}
-        begin = random.uniform(0, SPAN)
-        end = begin + random.choice((1, 5, 29, 31, 70))
-        lines.append((begin, started(begin, name, **whose)))
-        match random.choice(("ended", "ended", "denied", "denied", "hangs", "timed out")):
-            case "ended":
-                lines.append((end, ended(end, name, **whose)))
-            case "denied":
-                lines.append((end, denied(end, name, **whose)))
-            case "timed out":
-                lines.append((end, timed_out(end, name, **whose)))
-        if number % 50 == 0:
-            lines.append((end, changed(end, "Blocked", "Live", workflow_id=workflow)))
-    return [line for _, line in sorted(lines, key=lambda pair: pair[0])]
-
-
-def expected(lines: list[Line]) -> dict[str, Decision]:
-    """What `detect` makes of them, by id, as it stands in a file."""
-    outcome = replay([b"".join(encode(line) for line in lines)], until=10 * DAY)
-    return {one.decision_id: decode_decision(encode_decision(one)) for one in outcome.decisions}
-
-
-@contextmanager
-def a_monitor(broker: Broker, folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
-    """The command, ended when the block is."""
-    command = ["run", "--source", "kafka", "--sink", f"file:{folder / 'decisions.ndjson'}"]
-    command += ["--recovery", str(folder / "recovery"), "--snapshot-interval", "500ms", *more]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli", *command],
-        env={**os.environ, "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": broker.settings.bootstrap_servers},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def end_well(process: subprocess.Popen[str]) -> None:
-    """Ask it to end, and see that it does."""
-    process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, said
-
-
-def written(folder: Path) -> list[Decision]:
-    """The lines of the sink that are complete."""
-    file = folder / "decisions.ndjson"
-    lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
-    return [decode_decision(line) for line in lines if line.endswith(b"\n")]
-
-
-def ids(folder: Path) -> set[str]:
-    """Ids in the sink; none while it is being cut back to its snapshot under the reader's eyes."""
-    try:
-        return {decision.decision_id for decision in written(folder)}
-    except msgspec.DecodeError:
-        return set()
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
@@ -115,13 +37,13 @@ def test_the_same_events_give_the_same_decisions_as_detect(broker: Broker, tmp_p
         "blacklist_workflow",
     }
     broker.write(lines, written=FIRST)
-    with a_monitor(broker, tmp_path, "--processes", processes) as process:
+    with a_monitor(broker.settings, tmp_path, "--processes", processes) as process:
         wait_for("all decisions", lambda: len(ids(tmp_path)) >= len(then))
         end_well(process)
     first = written(tmp_path)
     assert {decision.decision_id: decision for decision in first} == then
     assert len(first) == len(then)
-    with a_monitor(broker, tmp_path) as process:
+    with a_monitor(broker.settings, tmp_path) as process:
         broker.write(late := [denied(DAY, f"late{number}", workflow_id="fresh") for number in range(3)])
         wait_for("the new decision", lambda: len(ids(tmp_path)) > len(then))
         end_well(process)
@@ -133,17 +55,17 @@ def test_a_kill_loses_nothing_and_repeats_the_same_ids_only(broker: Broker, tmp_
     lines = a_day(2)
     then = expected(lines)
     broker.write(lines[:900], written=FIRST)
-    with a_monitor(broker, tmp_path) as process:
+    with a_monitor(broker.settings, tmp_path) as process:
         wait_for("some decisions", lambda: ids(tmp_path))
         process.send_signal(signal.SIGKILL)
     seen = ids(tmp_path)
     broker.write(lines[900:1800], written=FIRST + 900)
-    with a_monitor(broker, tmp_path) as process:
+    with a_monitor(broker.settings, tmp_path) as process:
         wait_for("more decisions", lambda: len(ids(tmp_path) - seen) > 5)
         process.send_signal(signal.SIGKILL)
     seen |= ids(tmp_path)
     broker.write(lines[1800:], written=FIRST + 1800)
-    with a_monitor(broker, tmp_path) as process:
+    with a_monitor(broker.settings, tmp_path) as process:
         wait_for("all decisions", lambda: ids(tmp_path) >= then.keys())
         end_well(process)
     assert seen <= then.keys()
@@ -154,7 +76,7 @@ def test_what_cant_be_used_lands_on_its_topic_as_it_came(broker: Broker, tmp_pat
     large = b'{"x": "' + b"y" * 1_100_000 + b'"}'
     bad = [b"\x00\xff{", b"[1]", large]
     broker.write([started(0), *bad], partition=1)
-    with a_monitor(broker, tmp_path) as process:
+    with a_monitor(broker.settings, tmp_path) as process:
         letters = read(broker, "run_events.dead_letter", 3)
         end_well(process)
     assert [letter.value() for letter in letters] == bad
@@ -170,7 +92,7 @@ def test_what_cant_be_used_lands_on_its_topic_as_it_came(broker: Broker, tmp_pat
 def test_what_cant_be_used_goes_to_a_file_where_one_is_named(broker: Broker, tmp_path: Path) -> None:
     broker.write([b"{}"], partition=2)
     file = tmp_path / "dead.ndjson"
-    with a_monitor(broker, tmp_path, "--dead-letters", str(file)) as process:
+    with a_monitor(broker.settings, tmp_path, "--dead-letters", str(file)) as process:
         wait_for("a dead letter", lambda: file.exists() and file.read_bytes().endswith(b"\n"))
         end_well(process)
     row = json.loads(file.read_bytes())
@@ -190,7 +112,7 @@ def test_metrics_are_served_on_loopback(broker: Broker, tmp_path: Path) -> None:
         except OSError:
             return ""
 
-    with a_monitor(broker, tmp_path, "--metrics-port", str(port)) as process:
+    with a_monitor(broker.settings, tmp_path, "--metrics-port", str(port)) as process:
         wait_for("the lag", lambda: 'breakwater_kafka_lag{partition="2",topic="run_events"} 0.0' in page())
         assert 'breakwater_dead_letters_total{code="missing_field"} 1.0' in page()
         assert 'breakwater_watermark_seconds{partition="2"}' in page()
