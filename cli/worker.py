@@ -9,7 +9,7 @@ from config.database import make_engine
 from config.logs import configure_logs
 from config.settings import load_settings
 from lifecycle.emails import smtp_sender
-from lifecycle.jobs import WorkerTiming, build_app, conninfo_of, run_worker
+from lifecycle.jobs import WorkerEndedError, WorkerTiming, build_app, conninfo_of, run_worker
 
 
 def worker(
@@ -34,5 +34,8 @@ def worker(
     app = build_app(conninfo_of(url), engine, smtp_sender(settings.smtp), publish, timing)
     try:
         asyncio.run(run_worker(app, timing, with_events=events))
+    except WorkerEndedError:
+        typer.echo("breakwater: the worker has lost its database", err=True)
+        raise typer.Exit(1) from None
     finally:
         engine.dispose()

@@ -10,12 +10,15 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
 from config.metrics import DELIVERIES
 from lifecycle import tables
 from lifecycle.emails import PERMANENT, DeliveryFault, Email, NotDeliveredError, Sender
 from lifecycle.kinds import Channel, DeliveryOutcome, NotificationStatus, Severity, Template
 from lifecycle.outbox import OutboxEvent
+
+_log = structlog.get_logger(__name__)
 
 _notifications = tables.notifications.c
 _events = tables.outbox_events.c
@@ -97,7 +100,18 @@ def oldest_pending(connection: sa.Connection) -> datetime | None:
 
 
 def _try(send: Sender, row: sa.Row[Any]) -> tuple[str | None, DeliveryFault | None]:
-    email = Email(
+    try:
+        return send(_email(row)), None
+    except NotDeliveredError as error:
+        return None, error.fault
+    except Exception as error:  # noqa: BLE001  (whatever it is, it counts as a try, or it would be tried for ever)
+        # Its text may quote the message or the login.
+        _log.error("mail_unsendable", notification_id=str(row.id), error=type(error).__name__)
+        return None, DeliveryFault.UNSENDABLE
+
+
+def _email(row: sa.Row[Any]) -> Email:
+    return Email(
         notification_id=row.id,
         template=Template(row.template),
         severity=Severity(row.severity),
@@ -107,10 +121,6 @@ def _try(send: Sender, row: sa.Row[Any]) -> tuple[str | None, DeliveryFault | No
         context=row.context,
         created_at=row.created_at,
     )
-    try:
-        return send(email), None
-    except NotDeliveredError as error:
-        return None, error.fault
 
 
 def _outcome(fault: DeliveryFault | None, *, last: bool) -> DeliveryOutcome:

@@ -34,6 +34,8 @@ class DeliveryFault(StrEnum):
     RECIPIENT_REFUSED = "recipient_refused"  #: the server will never take mail for this address
     MESSAGE_REFUSED = "message_refused"  #: the server will never take this message
     BAD_ADDRESS = "bad_address"  #: no email address at all
+    #: Something of ours broke before the server was asked: settings that can't be sent, a text that can't be made.
+    UNSENDABLE = "unsendable"
 
 
 #: Trying again gives the same answer, whatever an operator does to the settings meanwhile.

@@ -31,6 +31,10 @@ class GivenUp(Exception):  # noqa: N818
     """The last try has failed too. The queue keeps the job as failed: its dead letter."""
 
 
+class WorkerEndedError(Exception):
+    """A part of the worker ended that nobody had asked to: its tables or its connection are gone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff(retry.BaseRetryStrategy):
     """Wait `first`, then twice as long each time, at most `longest`; `tries` None never gives up.
@@ -115,7 +119,7 @@ async def run_worker(app: procrastinate.App, timing: WorkerTiming, *, with_event
     """Work until SIGTERM or SIGINT, finishing what is under way; with `wait` False, until nothing is due.
 
     Events have a place of their own: while their broker is away they don't hold up the mail. Needs the main
-    thread, for the signals.
+    thread, for the signals. `WorkerEndedError` when it ends for another reason.
     """
     places: dict[tuple[str, ...], int] = {(NOTIFICATIONS_QUEUE, MAINTENANCE_QUEUE): _NOTIFICATIONS_AT_ONCE}
     if with_events:
@@ -123,8 +127,11 @@ async def run_worker(app: procrastinate.App, timing: WorkerTiming, *, with_event
     # Each job that runs has a thread; the loop's own pool may be smaller.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(sum(places.values()), "job"))
     workers: list[asyncio.Task[None]] = []
+    asked = False
 
     def stop() -> None:
+        nonlocal asked
+        asked = True
         for worker in workers:
             if not worker.cancelling():  # a second time would not let it finish its jobs
                 worker.cancel()
@@ -147,7 +154,10 @@ async def run_worker(app: procrastinate.App, timing: WorkerTiming, *, with_event
             ]
             # One that ends by itself has lost its connection or the like: the process ends, to be started again.
             await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED if wait else asyncio.ALL_COMPLETED)
+            by_itself = wait and not asked
             stop()
+    if by_itself:
+        raise WorkerEndedError
 
 
 def conninfo_of(url: str) -> str:

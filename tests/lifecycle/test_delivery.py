@@ -18,7 +18,7 @@ from lifecycle.actors import MONITOR
 from lifecycle.blocking import request_block_for_credentials
 from lifecycle.delivery import Publisher
 from lifecycle.emails import smtp_sender
-from lifecycle.jobs import Backoff, WorkerTiming, build_app, conninfo_of, run_worker
+from lifecycle.jobs import Backoff, WorkerEndedError, WorkerTiming, build_app, conninfo_of, run_worker
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import OutboxEvent, put_event
 from lifecycle.transitions import STATUS_CHANGED
@@ -283,6 +283,22 @@ def test_a_try_that_the_database_could_not_record_is_not_the_last(engine: sa.Eng
     assert jobs(engine, "deliver_notification") == ["failed"] * 4
 
 
+def test_a_fault_that_nobody_foresaw_is_tried_as_often_as_others(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    given_block(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.update(tables.notifications).values(context={}))
+    work(engine, smtp(smtp_server))
+    assert smtp_server.mails == []
+    assert jobs(engine, "deliver_notification") == ["failed"] * 4
+    notification = row(engine, tables.notifications, recipient="ada@acme.example")
+    assert notification["status"] == "failed"
+    assert [
+        (d["attempt"], d["outcome"], d["error_code"])
+        for d in rows(engine, tables.deliveries, notification_id=notification["id"])
+    ] == [(1, "retry", "unsendable"), (2, "retry", "unsendable"), (3, "failed", "unsendable")]
+
+
 @pytest.mark.parametrize("address", ["nobody", "a@b@c", "", "x@y.example, z@y.example", "x@y.example\r\nBcc: z@y"])
 def test_an_address_that_is_none_fails_at_once_and_reaches_nobody(
     engine: sa.Engine, smtp_server: SmtpSink, address: str
@@ -393,6 +409,22 @@ def test_a_broker_that_is_away_does_not_hold_up_the_mail(engine: sa.Engine, smtp
     asyncio.run(until_all_arrived())
     assert len(smtp_server.mails) == 4
     assert {event["published_at"] for event in rows(engine, tables.outbox_events)} == {None}
+
+
+def test_a_worker_whose_heartbeat_fails_says_that_it_did_not_end_well(engine: sa.Engine, smtp_server: SmtpSink) -> None:
+    given_world(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$"
+        )
+        connection.exec_driver_sql(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON procrastinate_workers FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    timing = WorkerTiming(heartbeat=timedelta(milliseconds=50))
+    url = engine.url.render_as_string(hide_password=False)
+    app = build_app(conninfo_of(url), engine, smtp_sender(smtp(smtp_server)), None, timing)
+    with pytest.raises(WorkerEndedError):
+        asyncio.run(run_worker(app, timing, with_events=False))
 
 
 def given_events(engine: sa.Engine, count: int) -> None:
