@@ -30,7 +30,7 @@ def worker(
         from prometheus_client import start_http_server
 
         start_http_server(metrics_port, addr=settings.http.host)
-    timing = WorkerTiming()
+    timing = WorkerTiming(heartbeat=settings.worker.heartbeat, stalled_after=settings.worker.stalled_after)
     app = build_app(conninfo_of(url), engine, smtp_sender(settings.smtp), publish, timing)
     try:
         asyncio.run(run_worker(app, timing, with_events=events))

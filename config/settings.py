@@ -85,6 +85,16 @@ class Stream(Section):
     )
 
 
+class Worker(Section):
+    """The jobs of the outbox and who takes over those of a worker that died."""
+
+    heartbeat: Duration = Field(default=timedelta(seconds=10), description="how often a worker says that it is alive")
+    stalled_after: Duration = Field(
+        default=timedelta(seconds=60),
+        description="without a heartbeat for so long it is dead, its jobs are another's; many heartbeats long",
+    )
+
+
 class Http(Section):
     """Where the API, the console and `/metrics` listen."""
 
@@ -105,6 +115,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     smtp: Smtp = Smtp()
     stream: Stream = Stream()
+    worker: Worker = Worker()
     http: Http = Http()
     ops_email: str = Field(default="ops@localhost", description="who is told of blocks and blacklistings")
     log_format: Literal["console", "json"] = Field(default="console", description="for people, or an object a line")

@@ -71,8 +71,11 @@ class WorkerTiming:
     #: Without a heartbeat for so long a worker is dead, and its jobs are another's. Many heartbeats long: a short
     #: one makes a second worker start what the first still does.
     stalled_after: timedelta = timedelta(seconds=60)
-    #: Six fields; the last is seconds.
-    rescue_schedule: str = "* * * * * */20"
+
+    @property
+    def rescue_schedule(self) -> str:
+        """When jobs of the dead are looked for: a third as often as they can be; six fields, the last is seconds."""
+        return f"* * * * * */{max(1, min(30, self.stalled_after // timedelta(seconds=3)))}"
 
 
 def build_app(

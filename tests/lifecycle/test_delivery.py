@@ -469,7 +469,7 @@ def test_the_job_of_a_worker_that_died_is_another_ones(engine: sa.Engine, smtp_s
             {"worker": worker},
         )
     url = engine.url.render_as_string(hide_password=False)
-    timing = WorkerTiming(rescue_schedule="* * * * * *", stalled_after=timedelta(seconds=30))
+    timing = WorkerTiming(stalled_after=timedelta(seconds=3), heartbeat=timedelta(seconds=1))
     app = build_app(conninfo_of(url), engine, smtp_sender(smtp(smtp_server)), None, timing)
 
     async def until_all_arrived() -> None:
