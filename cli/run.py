@@ -19,9 +19,10 @@ from config.auth_errors import load_auth_errors
 from config.durations import parse_duration
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
-from dataflows.engine.cluster import open_recovery, run_cluster, run_process
+from dataflows.engine.cluster import lane_folder, open_recovery, run_cluster, run_process
 from dataflows.engine.detector_sets import DetectorFactory
 from dataflows.engine.garbage import settle
+from dataflows.engine.host import Host
 from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
 from dataflows.engine.watermarks import Watermark
@@ -29,6 +30,9 @@ from dataflows.monitor import build_flow
 from dataflows.registry import Registry
 from dataflows.sources.stop import StopRequest
 from dataflows.times import micros
+
+#: Makes a lane from its name and its snapshot.
+NewHost = Callable[[str, bytes | None], Host]
 
 #: The file of decisions that can never be applied.
 DEAD_DECISIONS = "decisions.dead_letter.ndjson"
@@ -89,13 +93,14 @@ def run(
     detectors = DetectorFactory(rules, load_auth_errors(), micros(lateness))
     room = Room()
 
-    def new_lane() -> Lane:
-        return Lane(detectors.of, room, Watermark(micros(lateness)))
+    def new_host(name: str, snapshot: bytes | None) -> Host:
+        folder = None if recovery is None else lane_folder(recovery, name)
+        return Host(lambda: Lane(detectors.of, room, Watermark(micros(lateness))), snapshot, folder)
 
     if metrics_port is not None:
         _serve_metrics(settings, metrics_port + (process or 0))
     flow = build_flow(
-        _source(settings, source, bindings, new_lane, stop),
+        _source(settings, source, bindings, new_host, stop),
         _sink(settings, sink, stop, _dead_decisions(dead_letters, source, recovery)),
         _dead_letter_sink(settings, dead_letters, source, sink, stop),
     )
@@ -108,29 +113,29 @@ def run(
     )
 
 
-def _source(settings: Settings, name: str, bindings: Registry, new_lane: Callable[[], Lane], stop: StopRequest) -> Any:
+def _source(settings: Settings, name: str, bindings: Registry, new_host: NewHost, stop: StopRequest) -> Any:
     if name == "kafka":
-        return _kafka_source(settings, bindings, new_lane, stop)
+        return _kafka_source(settings, bindings, new_host, stop)
     kind, _, rest = name.partition(":")
     if kind != "file" or not rest:
         fail_usage(f"--source: {name!r} is neither kafka nor file:PATH")
     from dataflows.sources.files import FileSource
 
     try:
-        source = FileSource(Path(rest), lambda: bindings, new_lane, stop)
+        source = FileSource(Path(rest), lambda: bindings, new_host, stop)
     except OSError as error:
         fail_usage(f"--source: {error}")
     return source
 
 
-def _kafka_source(settings: Settings, bindings: Registry, new_lane: Callable[[], Lane], stop: StopRequest) -> Any:
+def _kafka_source(settings: Settings, bindings: Registry, new_host: NewHost, stop: StopRequest) -> Any:
     from dataflows.sources.kafka import BrokerAwayError, KafkaSource, UnreadableTopicsError
 
     try:
         source = KafkaSource(
             settings.kafka,
             lambda: bindings,
-            new_lane=new_lane,
+            new_host=new_host,
             max_future_skew=micros(settings.stream.max_future_skew),
             stop=stop,
         )

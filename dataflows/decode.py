@@ -18,11 +18,9 @@ from dataflows.events import (
     CONTROL_EVENTS,
     MAX_ERROR_MESSAGE_BYTES,
     MAX_MESSAGE_BYTES,
-    STATUS_ALIASES,
     ControlEvent,
     Event,
     RunEvent,
-    RunStatus,
 )
 from dataflows.times import EARLIEST, EPOCH, LATEST, MICROSECOND
 
@@ -54,7 +52,6 @@ _brackets = re.compile(rb"[\[\]{}]")
 _compact_offset = re.compile(rb':\d\d(?:\.\d+)?[+-]\d{4}"')
 #: `-0000` is not in RFC 3339 but harmless, and telling it from `Z` would cost every message a search.
 _rfc3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d|-0000)?", re.ASCII)
-_statuses: dict[str, RunStatus] = {status.value: status for status in RunStatus}
 
 
 def decode(raw: bytes) -> Event:
@@ -73,13 +70,18 @@ def decode(raw: bytes) -> Event:
         event = _decode_run(raw)
     except (msgspec.DecodeError, RecursionError):
         return _decode_slowly(raw)
-    if event.kind is not None or _is_odd(event) or _has_compact_offset(event, raw):
+    if not (
+        _is_plain(event, raw)
+        and _is_event_id(event.event_id)
+        and _in_range(event.occurred_at)
+        and not _has_compact_utc(raw)
+    ):
         return _decode_slowly(raw)
     return event
 
 
-def decode_all(raws: Sequence[bytes], together: bytes) -> list[RunEvent] | None:
-    """All messages as run events, or None when at least one needs `decode`.
+def decode_all(raws: Sequence[bytes], together: bytes) -> tuple[list[RunEvent], list[int]] | None:
+    """All messages as run events with their event times, or None when at least one needs `decode`.
 
     `together` is the messages joined; what can be checked on it at once is not checked one by one. The caller
     makes sure that no message is too large and that all are UTF-8.
@@ -96,21 +98,19 @@ def decode_all(raws: Sequence[bytes], together: bytes) -> list[RunEvent] | None:
     if _has_compact_utc(together):
         return None
     for event, raw in zip(events, raws, strict=True):
-        status = _statuses.get(event.status)
-        if status is None or event.kind is not None or event.execution_id is None or not _is_plain(event):
+        if (
+            event.kind is not None
+            or event.execution_id is None
+            or event.occurred_at.tzinfo is not UTC
+            or event.error_message is not None
+            or event.artifacts_link is not None
+            or event.deployment_timestamp is not None
+        ) and not _is_plain(event, raw):
             return None
-        in_doubt = event.occurred_at.tzinfo is not UTC or event.deployment_timestamp is not None
-        if in_doubt and _compact_offset.search(raw) is not None:
-            return None
-        event.status = status
-    return events
-
-
-def _has_compact_offset(event: RunEvent, raw: bytes) -> bool:
-    """Whether a time has an offset without a colon, which msgspec takes and RFC 3339 does not."""
-    if event.occurred_at.tzinfo is UTC and event.deployment_timestamp is None:
-        return _has_compact_utc(raw)
-    return _compact_offset.search(raw) is not None
+    times = [(event.occurred_at - EPOCH) // MICROSECOND for event in events]
+    if times and not (min(times) >= EARLIEST and max(times) <= LATEST):
+        return None
+    return events, times
 
 
 def _is_deep(raw: bytes) -> bool:
@@ -137,25 +137,19 @@ def _has_compact_utc(text: bytes) -> bool:
     return False
 
 
-def _is_plain(event: RunEvent) -> bool:
-    """Whether the limits hold that the types can't express."""
-    return (
-        (event.error_message is None or _message_fits(event.error_message))
-        and (event.artifacts_link is None or _http_uri.fullmatch(event.artifacts_link) is not None)
-        and _in_range(event.occurred_at)
-        and (event.deployment_timestamp is None or _in_range(event.deployment_timestamp))
+def _is_plain(event: RunEvent, raw: bytes) -> bool:
+    """Whether the limits hold that the types can't express and that are seldom in doubt."""
+    if event.kind is not None or event.execution_id is None:
+        return False
+    if event.occurred_at.tzinfo is not UTC or event.deployment_timestamp is not None:
+        # msgspec takes an offset without a colon; RFC 3339 does not.
+        if _compact_offset.search(raw) is not None:
+            return False
+        if event.deployment_timestamp is not None and not _in_range(event.deployment_timestamp):
+            return False
+    return (event.error_message is None or _message_fits(event.error_message)) and (
+        event.artifacts_link is None or _http_uri.fullmatch(event.artifacts_link) is not None
     )
-
-
-def _is_odd(event: RunEvent) -> bool:
-    """Whether the slow road must look; brings `status` to its canonical form otherwise."""
-    status = _statuses.get(event.status)
-    if status is None or event.execution_id is None or not _is_plain(event):
-        return True
-    if not _is_event_id(event.event_id):
-        return True
-    event.status = status
-    return False
 
 
 def _is_event_id(text: str) -> bool:
@@ -211,11 +205,6 @@ def _run_event(fields: dict[str, msgspec.Raw]) -> RunEvent:
     faults = _Faults()
     values = _decode_fields(fields, _run_fields, faults)
     _check_event_id(values, faults)
-    if (text := values.get("status")) is not None:
-        status = STATUS_ALIASES.get(text.lower())
-        if status is None:
-            faults.invalid("status")
-        values["status"] = status
     if (message := values.get("error_message")) is not None and not _message_fits(message):
         faults.invalid("error_message")
     if (link := values.get("artifacts_link")) is not None and _http_uri.fullmatch(link) is None:

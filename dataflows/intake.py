@@ -46,9 +46,9 @@ class Intake:
         latest = None if self._horizon is None else self._horizon()
         together = b"".join(raws)
         if len(together) <= MAX_MESSAGE_BYTES and together.isascii():
-            events = decode_all([raw for raw in raws if raw], together)
-            if events is not None:
-                times = [(event.occurred_at - EPOCH) // MICROSECOND for event in events]
+            decoded = decode_all([raw for raw in raws if raw], together)
+            if decoded is not None:
+                events, times = decoded
                 if (latest is None or not times or max(times) <= latest) and self._are_who_they_say(events):
                     return Taken(events, times, [])
         return self._take_each(raws, offset_of, latest)

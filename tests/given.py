@@ -1,6 +1,6 @@
 """Small words for example tables: lines at minutes after `T0` in, what is decided as short tuples out.
 
-`decide` goes the whole way of `breakwater detect`: NDJSON bytes, decoding, identity, key group, detectors.
+`decide` goes the whole way of `breakwater detect`: NDJSON bytes, decoding, identity, lane, detectors.
 """
 
 import io

@@ -1,6 +1,7 @@
 """Running a flow: one process, or a cluster of them on this machine (spec 80.1, 80.3)."""
 
 import ctypes
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
@@ -34,8 +36,14 @@ def open_recovery(directory: Path) -> None:
     # What is there was begun and not ended, and no flow has written to it: bytewax refuses a store in part.
     for part in directory.glob("part-*.sqlite3*"):
         part.unlink()
+    shutil.rmtree(directory / "lanes", ignore_errors=True)
     init_db_dir(directory, RECOVERY_PARTITIONS)  # type: ignore[no-untyped-call]
     made.touch()
+
+
+def lane_folder(recovery: Path, lane: str) -> Path:
+    """Where a lane keeps its state, within a recovery store."""
+    return recovery / "lanes" / quote(lane, safe=" ")
 
 
 def run_process(

@@ -61,6 +61,8 @@ class Lane:
         #: By workflow id alone, as it is unique; a second tenant's workflow of the same name stands in `_twins`.
         self._by_id: dict[str, Workflow] = {}
         self._twins: dict[tuple[str, str], Workflow] = {}
+        #: One object for each tenant's name.
+        self._tenants: dict[str, str] = {}
         self._seen: Memory[int] = Memory(room)
         self._ended: EndedMemory = Memory(room)
         self._judge = Judge(lambda workflow: self._detectors[workflow.number], self._ended, self.counts)
@@ -76,8 +78,9 @@ class Lane:
         """
         out: list[Timed] = []
         by_id, changed, judge, counts = self._by_id, self._changed, self._judge, self.counts
-        seen, seen_keys = self._seen.index, self._seen.keys
-        ended, ended_keys = self._ended.index, self._ended.keys
+        seen, ended = self._seen.index, self._ended.index
+        note_seen, note_owner = self._seen.keys.append, self._seen.values.append
+        note_ended, note_end = self._ended.keys.append, self._ended.values.append
         watermark, all_detectors = self.watermark, self._detectors
         mark, highest, lateness = watermark.value, watermark.highest, watermark.lateness
         used = 0
@@ -98,7 +101,8 @@ class Lane:
             number, event_id = workflow.number, event.event_id
             if event_id not in seen:
                 seen[event_id] = number
-                seen_keys.append(event_id)
+                note_seen(event_id)
+                note_owner(number)
             elif self._seen.add(number, event_id, number) is not None:
                 counts.duplicates += 1
                 continue
@@ -115,7 +119,7 @@ class Lane:
                 self._schedule(workflow)
                 continue
             detectors = all_detectors[number]
-            status: RunStatus = event.status  # type: ignore[assignment]  # decoding made it one
+            status = event.status
             execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
             wait = detectors.stuck_executions.timeouts[status]
             if wait is not None:
@@ -130,8 +134,9 @@ class Lane:
                     # As `on_end` does it for an execution that never ended before.
                     auth = workflow.auth
                     code = STATUS_CODES[status] if time >= auth.ignored_before else NOT_COUNTED
-                    ended[execution_id] = (number, time, arrival, code)
-                    ended_keys.append(execution_id)
+                    ended[execution_id] = end = (number, time, arrival, code)
+                    note_ended(execution_id)
+                    note_end(end)
                     if code and status is not _CANCELLED:
                         decision = detectors.auth_failures.on_run(auth, event, time, arrival)
                         if decision is not None:
@@ -146,9 +151,9 @@ class Lane:
                 pending.append(run)
                 if len(pending) >= WAITING and pending[len(pending) // 2].time <= mark:
                     judge.advance(workflow, mark, out)
-                    if workflow.stuck.called is not None:
+                    if workflow.has_called:
                         self._schedule(workflow)
-            if workflow.stuck.called is not None:
+            if workflow.has_called:
                 wake = time
             if wake < workflow.wake_at:
                 workflow.wake_at = wake
@@ -188,6 +193,15 @@ class Lane:
         changed = self._changed
         self._all_told()
         return self._state(changed, [self._seen.news()], [self._ended.news()])
+
+    def clock(self) -> LaneState:
+        """How far the lane has come, without its workflows."""
+        return self._state([], [], [])
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there are `news`."""
+        return bool(self._changed)
 
     def restore(self, state: LaneState) -> None:
         """Take over all state; `self` must be new."""
@@ -232,6 +246,7 @@ class Lane:
     def _put(self, workflow: Workflow) -> None:
         """Add a workflow, or put it in the place of an older state of it."""
         number, name = workflow.number, workflow.workflow_id
+        workflow.tenant_id = self._tenants.setdefault(workflow.tenant_id, workflow.tenant_id)
         known = self._by_id.get(name)
         if known is None or known.number == number:
             self._by_id[name] = workflow

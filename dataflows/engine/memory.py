@@ -44,37 +44,32 @@ class Room:
         self.used = 0
 
 
-class _Segment:
-    """Keys in the order in which they came."""
-
-    __slots__ = ("keys", "newest")
-
-    def __init__(self, keys: list[Key], newest: int | None = None) -> None:
-        self.keys = keys
-        #: No entry has a later event time; None until time has passed since the last was added.
-        self.newest = newest
-
-
 class Memory(Generic[V]):
     """What is remembered of ids, by workflow number and id. Looking up and adding take about 0.2 µs.
 
-    `index` and `keys` are open to the lane's inner loop: an id that is not in `index` may be put there with its
-    value, and at the end of `keys`. All else goes through the methods.
+    `index`, `keys` and `values` are open to the lane's inner loop: an id that is not in `index` may be put there with
+    its value, and both at the end of the lists. All else goes through the methods.
     """
 
-    __slots__ = ("_changed", "_collisions", "_full", "_room", "_told", "_untold", "index", "keys")
+    __slots__ = (
+        "_changed", "_collisions", "_full", "_has_forgotten", "_replaced", "_room", "_told", "_untold",
+        "index", "keys", "values",
+    )  # fmt: skip
 
     def __init__(self, room: Room) -> None:
         self.index: dict[Key, V] = {}
         #: The segment that is being filled.
         self.keys: list[Key] = []
+        self.values: list[V] = []
         self._room = room
-        self._full: list[_Segment] = []
-        #: What the last `news` did not have: keys of segments filled since, all of `keys` from here on, and keys
-        #: whose value was replaced.
-        self._untold: list[Key] = []
-        self._told = 0
+        self._full: list[Row[V]] = []
+        #: Values that differ from those in the segments by now, and the keys of those that `news` has not told.
+        self._replaced: dict[Key, V] = {}
         self._changed: list[Key] = []
+        #: What `news` has not told: parts of full segments, and the one that is being filled from here on.
+        self._untold: list[Row[V]] = []
+        self._told = 0
+        self._has_forgotten = False
         #: Ids that several workflows had; while there are none one look is enough.
         self._collisions = 0
 
@@ -103,12 +98,13 @@ class Memory(Generic[V]):
                 self._collisions += 1
         self.index[key] = value
         self.keys.append(key)
+        self.values.append(value)
         return None
 
     def replace(self, number: int, name: str, value: V) -> None:
         """Change what is remembered of a workflow's id; it must be remembered."""
         key: Key = name if _owner(self.index[name]) == number else (number, name)
-        self.index[key] = value
+        self.index[key] = self._replaced[key] = value
         self._changed.append(key)
 
     def pass_time(self, now: int) -> None:
@@ -129,25 +125,36 @@ class Memory(Generic[V]):
                 self._drop_oldest()
 
     def everything(self) -> list[Row[V]]:
-        """All entries, a segment a row; the last is the one that is being filled. `news` begins after it."""
-        rows = [self._row(segment.keys, segment.newest) for segment in self._full]
-        rows.append(self._row(self.keys))
+        """All entries: full segments, the one that is being filled, and what was replaced. `news` begins after it."""
         self._is_told()
+        rows = self._full.copy()
+        rows.append(Row(self.keys, self.values))
+        rows.append(Row(list(self._replaced), list(self._replaced.values())))
         return rows
 
     def news(self) -> Row[V]:
-        """What was added and changed since the last time, in bounded room a part of it perhaps forgotten again."""
-        index = self.index
-        keys = [key for key in (*self._untold, *self.keys[self._told :], *self._changed) if key in index]
+        """What was added and changed since the last time, without what is forgotten again."""
+        keys: list[Key] = []
+        values: list[V] = []
+        for row in self._untold:
+            keys += row.keys
+            values += row.values
+        keys += self.keys[self._told :]
+        values += self.values[self._told :]
+        if self._has_forgotten:
+            keys = [key for key in keys if key in self.index]
+            values = [self.index[key] for key in keys]
+        changed = [key for key in self._changed if key in self.index]
         self._is_told()
-        return self._row(keys)
+        return Row(keys + changed, values + [self.index[key] for key in changed])
 
     def restore(self, rows: list[Row[V]]) -> None:
         """The inverse of `everything`, into an empty memory."""
+        self._full, (filling, replaced) = rows[:-2], rows[-2:]
+        self.keys, self.values = filling.keys, filling.values
+        self._replaced = dict(zip(replaced.keys, replaced.values, strict=True))
         for row in rows:
             self.index.update(zip(row.keys, row.values, strict=True))
-            self._full.append(_Segment(row.keys, row.newest))
-        self.keys = self._full.pop().keys
         self._room.used += sum(len(segment.keys) for segment in self._full)
         self._collisions = sum(isinstance(key, tuple) for key in self.index)
         self._is_told()
@@ -156,38 +163,41 @@ class Memory(Generic[V]):
         """Take over `news` of the memory that was restored."""
         index = self.index
         for key, value in zip(row.keys, row.values, strict=True):
-            if key not in index:
+            if key in index:
+                self._replaced[key] = value
+            else:
                 self.keys.append(key)
+                self.values.append(value)
                 self._collisions += isinstance(key, tuple)
             index[key] = value
         if len(self.keys) >= SEGMENT:
             self._begin()
         self._is_told()
 
-    def _row(self, keys: list[Key], newest: int | None = None) -> Row[V]:
-        index = self.index
-        return Row(keys, [index[key] for key in keys], newest)
-
     def _is_told(self) -> None:
         self._untold = []
         self._told = len(self.keys)
         self._changed = []
+        self._has_forgotten = False
 
     def _begin(self) -> None:
-        self._untold += self.keys[self._told :]
+        self._untold.append(Row(self.keys[self._told :], self.values[self._told :]))
         self._told = 0
-        self._full.append(_Segment(self.keys))
+        self._full.append(Row(self.keys, self.values))
         self._room.used += len(self.keys)
-        self.keys = []
+        self.keys, self.values = [], []
         while len(self._full) > 1 and self._room.used > self._room.capacity:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         keys = self._full.pop(0).keys
+        self._has_forgotten = True
         self._room.used -= len(keys)
         for key in keys:
             if self.index.pop(key, None) is not None and isinstance(key, tuple):
                 self._collisions -= 1
+            if self._replaced:
+                self._replaced.pop(key, None)
 
 
 def _owner(value: int | tuple[int, int, int, int]) -> int:

@@ -93,6 +93,8 @@ class Workflow(msgspec.Struct, array_like=True, gc=False):
     changes: list[Change] | None = None
     #: When to look again if no event comes: nothing is decided before the watermark reaches this.
     wake_at: int = NEVER_DUE
+    #: Executions were called stuck: whatever comes may say that they recovered.
+    has_called: bool = False
     #: Something has happened since the last snapshot.
     is_changed: bool = False
 
@@ -113,7 +115,7 @@ class Judge:
         Returns the execution's terminal event that was judged already, if there is one.
         """
         auth = workflow.auth
-        status: RunStatus = event.status  # type: ignore[assignment]  # decoding made it one
+        status = event.status
         execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
         code = STATUS_CODES[status] if time >= auth.ignored_before else NOT_COUNTED
         before = None
@@ -145,7 +147,7 @@ class Judge:
     ) -> None:
         """Judge, on arrival, an event that the watermark has reached already."""
         self.advance(workflow, watermark, out)
-        status: RunStatus = event.status  # type: ignore[assignment]  # decoding made it one
+        status = event.status
         execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
         if status in TERMINAL:
             before = self.on_end(workflow, event, time, arrival, watermark, out)
@@ -276,6 +278,7 @@ class Judge:
     def _follow(self, workflow: Workflow, ruling: Ruling, timed: Timed, out: list[Timed]) -> None:
         """Pass on what the stuck detector says, and let the breaker count it."""
         out.append(timed)
+        workflow.has_called = True
         breaker = self._detectors_of(workflow).circuit_breaker
         if ruling.decision.kind is DecisionKind.EXECUTION_RECOVERED:
             if workflow.breaker is not None:

@@ -7,7 +7,6 @@ import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from dataflows.engine.host import Host, Item
-from dataflows.engine.lane import Lane
 from dataflows.intake import Intake
 from dataflows.registry import Registry
 from dataflows.sources.lines import LineReader, Oversized, open_events
@@ -71,9 +70,13 @@ class FileSource(FixedPartitionedSource[Item, bytes]):
     """
 
     def __init__(
-        self, path: Path, registry: Callable[[], Registry], new_lane: Callable[[], Lane], stop: StopRequest
+        self,
+        path: Path,
+        registry: Callable[[], Registry],
+        new_host: Callable[[str, bytes | None], Host],
+        stop: StopRequest,
     ) -> None:
-        """`FileNotFoundError` when there is nothing to read."""
+        """`new_host` gets a lane's name and snapshot. `FileNotFoundError` when there is nothing to read."""
         files = [path]
         if path.is_dir():
             files = sorted([*path.glob("*.ndjson"), *path.glob("*.ndjson.gz")])
@@ -81,7 +84,7 @@ class FileSource(FixedPartitionedSource[Item, bytes]):
         if not self._files or not all(file.is_file() for file in self._files.values()):
             raise FileNotFoundError(f"{path}: no such file, and no folder with *.ndjson files")
         self._registry = registry
-        self._new_lane = new_lane
+        self._new_host = new_host
         self._stop = stop
 
     def list_parts(self) -> list[str]:
@@ -90,5 +93,5 @@ class FileSource(FixedPartitionedSource[Item, bytes]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> FilePartition:  # noqa: ARG002
         """Open a file where it was left."""
-        host = Host(self._new_lane, resume_state)
+        host = self._new_host(for_part, resume_state)
         return FilePartition(self._files[for_part], for_part, self._registry(), self._stop, host)

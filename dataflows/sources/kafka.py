@@ -16,14 +16,13 @@ from confluent_kafka.admin import AdminClient
 from config.metrics import DEAD_LETTERS, KAFKA_LAG, WATERMARK
 from config.settings import Kafka
 from dataflows.engine.host import Host, Item
-from dataflows.engine.lane import Lane
 from dataflows.intake import Intake
 from dataflows.registry import Registry
 from dataflows.sources.co_partition import CoPartition
-from dataflows.sources.end_of_log import EndOfLog
+from dataflows.sources.end_of_log import EndOfLog, admin_client
 from dataflows.sources.lines import CHUNK
 from dataflows.sources.stop import StopRequest
-from dataflows.sources.topic_log import TopicLog, client_settings, offsets_of, place_name
+from dataflows.sources.topic_log import TopicLog, offsets_of, place_name
 from dataflows.times import NEVER
 
 #: How often lanes without events are told the watermark, and how often an idle one asks where its logs end.
@@ -172,22 +171,24 @@ class KafkaSource(FixedPartitionedSource[Item, bytes]):
         kafka: Kafka,
         registry: Callable[[], Registry],
         *,
-        new_lane: Callable[[], Lane],
+        new_host: Callable[[str, bytes | None], Host],
         max_future_skew: int,
         stop: StopRequest,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        """`max_future_skew` in microseconds; `clock` gives the receiving clock's microseconds since 1970.
+        """`new_host` gets a lane's name and snapshot; `max_future_skew` in microseconds.
+
+        `clock` gives the receiving clock's microseconds since 1970.
 
         Waits for the brokers, at most `START_TIMEOUT`; `UnreadableTopicsError` when there is nothing to read.
         """
         self._kafka = kafka
         self._registry = registry
-        self._new_lane = new_lane
+        self._new_host = new_host
         self._skew = max_future_skew
         self._stop = stop
         self._clock = clock
-        self._admin = AdminClient(client_settings(kafka))
+        self._admin = admin_client(kafka)
         self._topics = find_topics(self._admin, kafka)
 
     def list_parts(self) -> list[str]:
@@ -196,7 +197,7 @@ class KafkaSource(FixedPartitionedSource[Item, bytes]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> KafkaPartition:  # noqa: ARG002
         """Go on where recovery says, else begin with the earliest messages."""
-        host = Host(self._new_lane, resume_state)
+        host = self._new_host(for_part, resume_state)
         position = KafkaPosition({})
         if host.position is not None:
             position = msgspec.msgpack.decode(host.position, type=KafkaPosition)

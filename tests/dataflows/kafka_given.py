@@ -17,6 +17,7 @@ from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
 from dataflows.detectors.policies import Policies
 from dataflows.engine.detector_sets import DetectorFactory
+from dataflows.engine.host import Host
 from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
 from dataflows.engine.watermarks import Watermark
@@ -126,7 +127,7 @@ class Monitor:
         source = KafkaSource(
             broker.settings,
             TrustingRegistry,
-            new_lane=lambda: self.lane,
+            new_host=lambda _, snapshot: Host(lambda: self.lane, snapshot),
             max_future_skew=micros(SKEW),
             stop=StopRequest(),
             clock=clock,

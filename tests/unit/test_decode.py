@@ -23,6 +23,7 @@ from dataflows.events import (
     RunStatus,
     WorkflowReleased,
 )
+from dataflows.times import to_micros
 
 MINIMAL: dict[str, Any] = {
     "event_id": "e1",
@@ -59,7 +60,8 @@ def event(**values: Any) -> RunEvent:
 
 def decode_as_batch(raw: bytes) -> RunEvent | None:
     """By the road for whole batches, which may leave anything to the other one."""
-    events = decode_all([raw], raw)
+    decoded = decode_all([raw], raw)
+    events = None if decoded is None else decoded[0]
     return None if events is None else events[0]
 
 
@@ -588,8 +590,9 @@ def test_an_explanation_names_fields_and_no_values() -> None:
 
 def test_a_batch_is_all_run_events_or_left_alone() -> None:
     good = [encode(event_id=f"e{number}") for number in range(3)]
-    assert decode_all(good, b"".join(good)) == [event(event_id=f"e{number}") for number in range(3)]
-    for odd in (encode(status="Completed"), encode(http_status=1), encode(event_id="a\nb"), b"x", encode(kind="k")):
+    events = [event(event_id=f"e{number}") for number in range(3)]
+    assert decode_all(good, b"".join(good)) == (events, [to_micros(AT)] * 3)
+    for odd in (encode(status="over"), encode(http_status=1), encode(event_id="a\nb"), b"x", encode(kind="k")):
         assert decode_all([*good, odd], b"".join([*good, odd])) is None
 
 

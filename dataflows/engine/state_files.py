@@ -1,0 +1,99 @@
+"""What recovery keeps of a lane, in files of its own: all state now and then, in between only what has changed.
+
+bytewax's store takes a snapshot as a whole, so a lane that remembers a million ids would be written anew at each
+one. Here a snapshot costs what has happened since the last; the store holds the names of the files. Files are never
+changed once they are named. (The same idea as incremental checkpoints over an LSM tree, without the tree: a lane is
+read back as a whole.)
+"""
+
+import os
+import secrets
+from collections import deque
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+
+#: Snapshots for which a file is kept that newer ones don't name: the engine goes back by one or two at most.
+KEPT_FOR = 4
+
+#: Changes may take this many bytes before all state is written again, however little that is.
+LEAST = 1 << 20
+
+
+class StateFile(msgspec.Struct, array_like=True, frozen=True):
+    """A file as the recovery store knows it."""
+
+    name: str
+    size: int
+    crc32: int
+
+
+class StateFilesError(Exception):
+    """A file that the recovery store names is not there, or not as it was written; the message says which."""
+
+
+class StateFiles:
+    """The files of one lane. For one process at a time."""
+
+    def __init__(self, folder: Path, current: list[StateFile]) -> None:
+        """`current` is what the recovery store names; other files in the folder are of epochs that never ended."""
+        self.current = current
+        self._folder = folder
+        self._unnamed: deque[list[StateFile]] = deque()
+        self._next = 1 + max((int(file.name.partition("-")[0]) for file in current), default=0)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        known = {file.name for file in current}
+        for path in folder.iterdir():
+            if path.name not in known:
+                path.unlink()
+
+    @property
+    def wants_everything(self) -> bool:
+        """Whether the next file should hold all state: the changes since the last one outweigh it."""
+        sizes = [file.size for file in self.current]
+        return not sizes or sum(sizes[1:]) > max(sizes[0], LEAST)
+
+    def read(self) -> list[bytes]:
+        """The contents, oldest first. `StateFilesError` when something is missing."""
+        contents = []
+        for file in self.current:
+            path = self._folder / file.name
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise StateFilesError(f"{path}: {error.strerror}; it is part of the recovery store") from None
+            if len(content) != file.size or crc32(content) != file.crc32:
+                raise StateFilesError(f"{path}: damaged; it is part of the recovery store")
+            contents.append(content)
+        return contents
+
+    def write(self, content: bytes, *, everything: bool) -> None:
+        """Add a file, durable against the end of the machine; with `everything` it replaces those before."""
+        file = StateFile(f"{self._next:08d}-{secrets.token_hex(4)}", len(content), crc32(content))
+        self._next += 1
+        with (self._folder / file.name).open("xb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        _sync_folder(self._folder)
+        if everything:
+            self._unnamed.append(self.current)
+            self.current = [file]
+        else:
+            self._unnamed.append([])
+            self.current = [*self.current, file]
+        self._forget()
+
+    def _forget(self) -> None:
+        while len(self._unnamed) > KEPT_FOR:
+            for file in self._unnamed.popleft():
+                (self._folder / file.name).unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
