@@ -47,6 +47,8 @@ _BROKER = {
     "group.initial.rebalance.delay.ms": "0",
     "num.network.threads": "2",
     "num.io.threads": "4",
+    # Tests write with the times of long ago.
+    "log.retention.ms": "-1",
     "log.index.size.max.bytes": str(1 << 20),
     "log.cleaner.dedupe.buffer.size": str(4 << 20),
     # A killed broker is taken in again only when its session has ended.

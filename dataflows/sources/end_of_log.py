@@ -6,14 +6,27 @@ the position is at the end that was given, all that was written before the quest
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from datetime import timedelta
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
-from dataflows.sources.topic_log import place_name
+from config.settings import Kafka
+from dataflows.sources.topic_log import client_settings, place_name
 
 #: Seconds after which a question is given up; the next one will do.
 TIMEOUT = 5.0
+
+#: How long it is believed who leads a partition. librdkafka forgets it by age alone: after an election, even of the
+#: same broker, every question is refused (FENCED_LEADER_EPOCH) until then, by default for 15 minutes.
+LEADERS_KNOWN_FOR = timedelta(seconds=2)
+
+
+def admin_client(kafka: Kafka) -> AdminClient:
+    """The client that the questions are asked by."""
+    return AdminClient(
+        {**client_settings(kafka), "metadata.max.age.ms": LEADERS_KNOWN_FOR // timedelta(milliseconds=1)}
+    )
 
 
 class EndOfLog:

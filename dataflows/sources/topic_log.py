@@ -84,6 +84,7 @@ class TopicLog:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": micros(kafka.fetch_wait) // 1000,
                 "queued.max.messages.kbytes": 8192,
