@@ -26,6 +26,7 @@ from cli.embedded.process import Child, ChildError, command_line, free_port, is_
 
 _USER = "breakwater"
 _START_TRIES = 3
+_STOP_PATIENCE = timedelta(seconds=30)
 #: The line of `postmaster.pid` that says `ready` once connections are taken.
 _STATUS_LINE = 7
 #: For data that nobody misses after a crash of the machine.
@@ -57,6 +58,9 @@ class EmbeddedPostgres:
         self._user = service_user()
         self._cleanup = ExitStack()
         self._password = ""
+        self._child: Child | None = None
+        self._command: list[str | Path] = []
+        self._folder = Path()
         self.port = 0
 
     def __enter__(self) -> "EmbeddedPostgres":
@@ -84,6 +88,31 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """End all sessions and the server, and remove what was temporary; a second call does nothing."""
         self._cleanup.close()
+
+    def kill(self) -> None:
+        """End it at once, as a crash does; `restart` brings it back with its data, on the same port."""
+        if self._child is not None:
+            os.kill(self._child.pid, signal.SIGKILL)
+            self._child.wait(_STOP_PATIENCE)
+
+    def restart(self, patience: timedelta = timedelta(seconds=30)) -> None:
+        """After `kill`: return when it takes connections again; `ChildError` when the patience ends first.
+
+        Sessions outlive their server by moments, and hold its memory for so long.
+        """
+        give_up = time.monotonic() + patience.total_seconds()
+        while True:
+            child = self._spawn()
+            try:
+                child.wait_until(lambda: _is_ready(self._folder / "cluster", child.pid), patience)  # noqa: B023
+            except ChildError:
+                child.stop()
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.05)
+            else:
+                self._keep(child, self._cleanup)
+                return
 
     def url(self, database: str = "postgres") -> str:
         """The SQLAlchemy address of a database, with the password."""
@@ -186,14 +215,8 @@ class EmbeddedPostgres:
             settings |= {"timezone": "UTC", "log_timezone": "UTC", "shared_buffers": "64MB"}
             settings |= _FAST if self._fast else {}
             options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-            # SIGINT is its fast stop: sessions are ended, the data is left clean.
-            child = Child(
-                [binaries / "postgres", "-D", cluster, *options],
-                log=log,
-                environment=_environment(),
-                user=self._user,
-                stop_signal=signal.SIGINT,
-            )
+            self._command, self._folder = [binaries / "postgres", "-D", cluster, *options], folder
+            child = self._spawn()
             try:
                 child.wait_until(lambda: _is_ready(cluster, child.pid))  # noqa: B023  (called in this round only)
             except ChildError:
@@ -201,8 +224,22 @@ class EmbeddedPostgres:
                 if attempt == _START_TRIES or not is_listening(self.port):
                     raise
             else:
-                cleanup.callback(child.stop, timedelta(seconds=30))
+                self._keep(child, cleanup)
                 return
+
+    def _spawn(self) -> Child:
+        # SIGINT is its fast stop: sessions are ended, the data is left clean.
+        return Child(
+            self._command,
+            log=self._folder / "server.log",
+            environment=_environment(),
+            user=self._user,
+            stop_signal=signal.SIGINT,
+        )
+
+    def _keep(self, child: Child, cleanup: ExitStack) -> None:
+        self._child = child
+        cleanup.callback(child.stop, _STOP_PATIENCE)
 
 
 def _environment() -> dict[str, str]:

@@ -3,7 +3,9 @@
 import os
 import secrets
 import shutil
+import signal
 from contextlib import ExitStack
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +24,8 @@ class EmbeddedRedis:
         self._binary = binary
         self._cleanup = ExitStack()
         self._password = secrets.token_hex(16)
+        self._child: Child | None = None
+        self._command: list[str | Path] = []
         self.port = 0
 
     def __enter__(self) -> "EmbeddedRedis":
@@ -45,6 +49,16 @@ class EmbeddedRedis:
         """End it; a second call does nothing."""
         self._cleanup.close()
 
+    def kill(self) -> None:
+        """End it at once, as a crash does; `restart` brings it back empty, on the same port."""
+        if self._child is not None:
+            os.kill(self._child.pid, signal.SIGKILL)
+            self._child.wait(timedelta(seconds=10))
+
+    def restart(self) -> None:
+        """After `kill`: return when it takes connections again."""
+        self._keep(self._spawn(), self._cleanup)
+
     def url(self) -> str:
         """The address for redis-py, with the password."""
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
@@ -59,16 +73,27 @@ class EmbeddedRedis:
                 f"bind 127.0.0.1\nport {self.port}\nrequirepass {self._password}\n"
                 f'save ""\nappendonly no\ndir {folder}\n'
             )
-            child = Child([binary, settings], log=folder / "server.log")
+            self._command = [binary, settings]
+            child = self._spawn()
             try:
-                child.wait_until(lambda: is_listening(self.port))
+                self._keep(child, cleanup)
             except ChildError:
-                child.stop()
                 if attempt == _START_TRIES:
                     raise
             else:
-                cleanup.callback(child.stop)
                 return
+
+    def _spawn(self) -> Child:
+        return Child(self._command, log=Path(self._command[1]).with_name("server.log"))
+
+    def _keep(self, child: Child, cleanup: ExitStack) -> None:
+        try:
+            child.wait_until(lambda: is_listening(self.port))
+        except ChildError:
+            child.stop()
+            raise
+        self._child = child
+        cleanup.callback(child.stop)
 
 
 def find_binary() -> Path:

@@ -169,3 +169,17 @@ def test_a_private_folder_of_root_stays_private_and_the_server_runs_elsewhere(tm
         assert not Path(row[0]).is_relative_to(tmp_path)
     assert tmp_path.stat().st_mode & 0o777 == 0o700
     assert not Path(row[0]).exists()
+
+
+def test_a_killed_server_comes_back_with_what_was_committed_on_the_same_port() -> None:
+    with EmbeddedPostgres() as server:
+        address = server.url().replace("+psycopg", "")
+        with psycopg.connect(address) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        with psycopg.connect(address) as idle:
+            server.kill()
+            with pytest.raises(psycopg.OperationalError):
+                idle.execute("SELECT 1")
+            server.restart()
+        with psycopg.connect(address) as connection:
+            assert connection.execute("SELECT number FROM kept").fetchall() == [(7,)]

@@ -50,3 +50,13 @@ def test_the_environment_names_the_binary_first(monkeypatch: pytest.MonkeyPatch,
     assert find_binary() == shipped.resolve()
     monkeypatch.setenv("BREAKWATER_REDIS_BIN", "/opt/redis/bin/redis-server")
     assert find_binary() == Path("/opt/redis/bin/redis-server")
+
+
+def test_a_killed_server_comes_back_empty_on_the_same_port() -> None:
+    with EmbeddedRedis() as server, redis.Redis.from_url(server.url()) as client:
+        client.set("kept", "no")
+        server.kill()
+        with pytest.raises(redis.ConnectionError):
+            client.ping()
+        server.restart()
+        assert client.dbsize() == 0
