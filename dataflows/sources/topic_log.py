@@ -68,7 +68,6 @@ class TopicLog:
         #: The offset after the last message that was handed out; None before anything is known of the partition.
         self.position = position
         self._read_to = position
-        self._at_end = False
         self._buffer: list[Message] = []
         self._next = 0
         self._lost_from: int | None = None
@@ -104,8 +103,8 @@ class TopicLog:
 
     @property
     def at_end(self) -> bool:
-        """Whether nothing more was in the log when it was last looked at."""
-        return self._at_end or (self._read_to is not None and 0 <= self._known_end() <= self._read_to)
+        """Whether nothing more was in the log when it was last looked at, not even in an open transaction."""
+        return self._read_to is not None and 0 <= self._known_end() <= self._read_to
 
     @property
     def lag(self) -> int | None:
@@ -128,7 +127,6 @@ class TopicLog:
         if any(message.error() is not None for message in messages) or self._lost_from is not None:
             self._buffer = [message for message in messages if self._is_usable(message)]
         else:
-            self._at_end = False
             self._read_to = messages[-1].offset() + 1  # type: ignore[operator]  # None on errors alone
         if not self._buffer:
             self.position = self._read_to
@@ -181,12 +179,11 @@ class TopicLog:
         """Whether it is a message; if it is word from librdkafka, act on it."""
         error, offset = message.error(), message.offset() or 0
         if error is None:
-            self._at_end = False
             self._resumed(offset)
             self._read_to = offset + 1
             return True
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-            self._at_end = True
+            # Past the markers of transactions, which have offsets too.
             self._resumed(offset)
             self._read_to = offset
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001

@@ -60,15 +60,22 @@ class Topics:
             }
         )
 
+    def transaction(self) -> Producer:
+        """A client with a transaction begun; whoever asked for it ends it."""
+        client = self.producer(transactional_id=f"{self.settings.events_topic}.{next(_numbers)}")
+        client.init_transactions(PATIENCE)
+        client.begin_transaction()
+        return client
+
     def write(
-        self, lines: Sequence[Line | bytes], *, partition: int = -1, written: int = 0, **producer: str | int
+        self, lines: Sequence[Line | bytes], *, partition: int = -1, written: int = 0, by: Producer | None = None
     ) -> None:
         """Write lines in their order, by their workflow; to the control topic those with a kind.
 
         `written` is the time of writing of the first in milliseconds, each next one stands a millisecond later;
-        without it that is now.
+        without it that is now. `by` is the client to use instead of one without compression or transactions.
         """
-        client = self.producer(**producer)
+        client = by or self.producer()
         for number, line in enumerate(lines):
             raw = line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode()
             key = b"" if isinstance(line, bytes) else line["workflow_id"].encode()

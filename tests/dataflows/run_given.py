@@ -51,9 +51,10 @@ def expected(lines: list[Line]) -> dict[str, Decision]:
 
 
 @contextmanager
-def a_monitor(kafka: Kafka, folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
-    """The command, ended when the block is."""
-    command = ["run", "--source", "kafka", "--sink", f"file:{folder / 'decisions.ndjson'}"]
+def a_monitor(kafka: Kafka, folder: Path, *more: str, database: str | None = None) -> Iterator[subprocess.Popen[str]]:
+    """The command, ended when the block is; its decisions go to the services of a database, or into a file."""
+    sink = "services" if database else f"file:{folder / 'decisions.ndjson'}"
+    command = ["run", "--source", "kafka", "--sink", sink]
     command += ["--recovery", str(folder / "recovery"), "--snapshot-interval", "500ms", *more]
     process = subprocess.Popen(
         [sys.executable, "-m", "cli", *command],
@@ -63,6 +64,7 @@ def a_monitor(kafka: Kafka, folder: Path, *more: str) -> Iterator[subprocess.Pop
             "BREAKWATER_KAFKA__EVENTS_TOPIC": kafka.events_topic,
             "BREAKWATER_KAFKA__CONTROL_TOPIC": kafka.control_topic,
             "BREAKWATER_KAFKA__DEAD_LETTER_TOPIC": kafka.dead_letter_topic,
+            **({"BREAKWATER_POSTGRES__URL": database} if database else {}),
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,9 +1,7 @@
 """The Kafka source against Apache Kafka: what the double of its protocol does not do, or does otherwise."""
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
-from itertools import count
 
 import pytest
 from structlog.testing import capture_logs
@@ -46,7 +44,7 @@ def test_topics_are_made_once_and_other_wishes_are_told_what_is_there(apache_kaf
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_compressed_batches_are_read_like_others(topics: Topics, codec: str) -> None:
     lines = [started(number / 100, f"x{number}", payload="a" * 100) for number in range(500)]
-    topics.write(lines, compression_codec=codec, linger_ms=20)
+    topics.write(lines, by=topics.producer(compression_codec=codec, linger_ms=20))
     with Monitor(topics, Clock(time(30))) as monitor:
         monitor.wait_for_events(500)
         assert [event.execution_id for _, event in monitor.events] == [f"x{number}" for number in range(500)]
@@ -88,7 +86,7 @@ def test_hours_of_backlog_make_nothing_stuck(topics: Topics) -> None:
         begin = number / 10
         lines += [(begin, started(begin, f"x{number}")), (begin + 5, ended(begin + 5, f"x{number}"))]
     backlog = [line for _, line in sorted(lines, key=lambda pair: pair[0])]
-    topics.write(backlog, compression_codec="lz4")
+    topics.write(backlog, by=topics.producer(compression_codec="lz4"))
     newest = to_micros(time(3999 / 10 + 5))
     clock = Clock(time(10 * HOUR))
     with Monitor(topics, clock) as monitor:
@@ -173,41 +171,25 @@ def test_all_messages_gone_below_the_position_is_caught_up_all_the_same(topics: 
     assert [line["messages_lost"] for line in logs if line["event"] == "kafka_offset_gone"] == [2]
 
 
-def _in_a_transaction(topics: Topics, lines: list[Line]) -> Callable[[bool], None]:
-    """Write in a transaction that stays open; call what comes back to commit (True) or to abort it."""
-    producer = topics.producer(transactional_id=f"{topics.settings.events_topic}.{next(_transactions)}")
-    producer.init_transactions(30)
-    producer.begin_transaction()
-    for line in lines:
-        producer.produce(topics.settings.events_topic, json.dumps(line).encode(), line["workflow_id"].encode())
-    assert producer.flush(30) == 0
-
-    def end(is_committed: bool) -> None:
-        if is_committed:
-            producer.commit_transaction(30)
-        else:
-            producer.abort_transaction(30)
-
-    return end
-
-
-_transactions = count(1)
-
-
 def test_aborted_transactions_are_not_seen_and_open_ones_not_yet(topics: Topics) -> None:
     clock = Clock(time(5))
     topics.write([started(0, "before")])
-    _in_a_transaction(topics, [started(1, "aborted")])(False)
-    end = _in_a_transaction(topics, [started(2, "open")])
+    topics.write([started(1, "aborted")], by=(first := topics.transaction()))
+    first.abort_transaction(30)
+    topics.write([started(2, "open")], by=(second := topics.transaction()))
     topics.write([started(3, "after")])
     with Monitor(topics, clock) as monitor:
         monitor.wait_for_events(1)
-        go_on(1, monitor.step)
+        clock.now = time(2 * HOUR)
+        go_on(1.5, monitor.step)
         assert [event.execution_id for _, event in monitor.events] == ["before"]
-        end(True)
+        assert monitor.watermark == to_micros(time(-LATE)), "what is open may be committed yet"
+        clock.now = time(5)
+        second.commit_transaction(30)
         monitor.wait_for_events(3)
         assert [event.execution_id for _, event in monitor.events] == ["before", "open", "after"]
-        _in_a_transaction(topics, [started(4, "aborted too")])(False)
+        topics.write([started(4, "aborted too")], by=(third := topics.transaction()))
+        third.abort_transaction(30)
         clock.now = time(9)
         # The markers of transactions have offsets too: none of them may look like something unread.
         monitor.wait_for("the clock", lambda: monitor.watermark == to_micros(time(9 - LATE)))

@@ -1,0 +1,99 @@
+"""`breakwater run` against Apache Kafka: brokers that die, stops in good order, a sink that stands still."""
+
+import json
+import resource
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from cli.embedded.apache_kafka import ApacheKafka
+from tests.dataflows.apache_given import Topics
+from tests.dataflows.kafka_given import go_on, wait_for
+from tests.dataflows.run_given import FIRST, SPAN, a_day, a_monitor, end_well, expected, ids, written
+from tests.given import DAY, changed, denied, ended
+from tests.lifecycle.given import given_world, version
+
+#: What librdkafka holds ready of a log, and what the allocator rounds up; the messages below are more than twice that.
+QUEUES = 32 << 20
+
+
+@pytest.fixture
+def topics(apache_kafka: ApacheKafka) -> Topics:
+    return Topics(apache_kafka, 3)
+
+
+def test_months_of_backlog_give_what_detect_gives_and_a_stop_leaves_nothing_unread(
+    topics: Topics, tmp_path: Path
+) -> None:
+    lines = a_day(1)
+    then = expected(lines)
+    topics.write(lines, written=FIRST, by=topics.producer(compression_codec="lz4"))
+    with a_monitor(topics.settings, tmp_path) as process:
+        wait_for("all decisions", lambda: len(ids(tmp_path)) >= len(then))
+        end_well(process)
+    first = written(tmp_path)
+    assert {decision.decision_id: decision for decision in first} == then
+    assert len(first) == len(then), "nothing twice"
+    assert topics.committed() == topics.ends(), "lag tools see that all was read"
+    with a_monitor(topics.settings, tmp_path) as process:
+        topics.write(late := [denied(DAY, f"late{number}", workflow_id="fresh") for number in range(3)])
+        wait_for("the new decision", lambda: len(ids(tmp_path)) > len(then))
+        end_well(process)
+    assert written(tmp_path)[: len(first)] == first
+    assert Counter(decision.decision_id for decision in written(tmp_path)) == Counter(expected(lines + late).keys())
+    assert topics.committed() == topics.ends()
+
+
+def test_a_broker_killed_in_mid_stream_changes_no_decision(topics: Topics, tmp_path: Path) -> None:
+    lines = a_day(2)
+    half = len(lines) // 2
+    # Nothing behind an open transaction can be seen: the stream stays in its middle until it is committed.
+    gate = [ended(SPAN / 2, f"gate{partition}", workflow_id="gate") for partition in range(3)]
+    control = [changed(SPAN / 2, "Live", "Paused", workflow_id="gate") for partition in range(3)]
+    then = expected([*lines[:half], *gate, *control, *lines[half:]])
+    topics.write(lines[:half], written=FIRST)
+    gatekeeper = topics.transaction()
+    for partition in range(3):
+        topics.write([gate[partition], control[partition]], partition=partition, written=FIRST + half, by=gatekeeper)
+    topics.write(lines[half:], written=FIRST + half + 1)
+    with a_monitor(topics.settings, tmp_path) as process:
+        wait_for("some decisions", lambda: ids(tmp_path))
+        topics.broker.kill()
+        topics.broker.start()
+        gatekeeper.commit_transaction(30)
+        wait_for("all decisions", lambda: ids(tmp_path) >= then.keys())
+        end_well(process)
+    assert {decision.decision_id: decision for decision in written(tmp_path)} == then
+    assert len(written(tmp_path)) == len(then), "resumed by itself: nothing was read twice"
+
+
+def test_a_sink_that_stands_still_holds_the_stream_up_and_memory_does_not_grow(
+    apache_kafka: ApacheKafka, engine: sa.Engine, database_url: str, tmp_path: Path
+) -> None:
+    given_world(engine)
+    topics = Topics(apache_kafka, 1)
+    topics.write([denied(number, f"x{number}") for number in range(3)])
+    with engine.connect() as blocker, a_monitor(topics.settings, tmp_path, database=database_url) as process:
+        blocker.execute(sa.text("LOCK TABLE decisions IN ACCESS EXCLUSIVE MODE"))
+        with engine.connect() as onlooker:
+            waits = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'decisions'::regclass")
+            wait_for("the sink", lambda: onlooker.scalar(waits))
+        before = _memory(process.pid)
+        many = [json.dumps(ended(number / 1e6, f"y{number}", payload="p" * 500)).encode() for number in range(100_000)]
+        topics.write(
+            many, by=topics.producer(compression_codec="lz4", linger_ms=5, queue_buffering_max_messages=200_000)
+        )
+        go_on(3, lambda: None)
+        assert _memory(process.pid) - before < QUEUES
+        assert topics.committed() == {}, "nothing is said to be done that is not"
+        blocker.rollback()
+        wait_for("the end of the log", lambda: topics.committed() == topics.ends())
+        assert version(engine)["status"] == "Blocked"
+        end_well(process)
+
+
+def _memory(pid: int) -> int:
+    """Bytes that a process holds in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
