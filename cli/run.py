@@ -94,8 +94,12 @@ def run(
     room = Room()
 
     def new_host(name: str, snapshot: bytes | None) -> Host:
-        folder = None if recovery is None else lane_folder(recovery, name)
-        return Host(lambda: Lane(detectors.of, room, Watermark(micros(lateness))), snapshot, folder)
+        def new_lane() -> Lane:
+            return Lane(detectors.of, room, Watermark(micros(lateness)))
+
+        if recovery is None:
+            return Host(new_lane, snapshot, is_lasting=False)
+        return Host(new_lane, snapshot, lane_folder(recovery, name))
 
     if metrics_port is not None:
         _serve_metrics(settings, metrics_port + (process or 0))

@@ -32,13 +32,22 @@ class Snapshot(msgspec.Struct, array_like=True):
 class Host:
     """A lane, and where its source was when it is made: `position`, None at the first start."""
 
-    def __init__(self, new_lane: Callable[[], Lane], snapshot: bytes | None, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        new_lane: Callable[[], Lane],
+        snapshot: bytes | None,
+        folder: Path | None = None,
+        *,
+        is_lasting: bool = True,
+    ) -> None:
         """With a `folder` of its own a lane's state is kept in files there, else in the snapshot itself.
 
+        `is_lasting` is False where nothing keeps the snapshots: the engine asks for them all the same.
         `ValueError` for a snapshot of another version, `StateFilesError` where its files are not at hand.
         """
         self.lane = new_lane()
         self.position: bytes | None = None
+        self._is_lasting = is_lasting
         self._files: StateFiles | None = None
         stored = None
         if snapshot is not None:
@@ -68,6 +77,8 @@ class Host:
         With files it costs what has changed since the last one, and now and then what all state costs: about 1 µs
         a workflow and 0.1 µs an id that is remembered.
         """
+        if not self._is_lasting:
+            return b""
         lane, files = self.lane, None
         if self._files is None:
             state = lane.everything()

@@ -12,6 +12,9 @@ from dataflows.registry import Registry
 from dataflows.sources.lines import LineReader, Oversized, open_events
 from dataflows.sources.stop import StopRequest
 
+#: Chunks of a file for which the engine is asked once.
+CHUNKS = 8
+
 
 class FilePosition(msgspec.Struct, array_like=True, frozen=True):
     """How far a file was read; what recovery keeps of it."""
@@ -37,21 +40,30 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
         self._ended = position.ended
 
     def next_batch(self) -> list[Item]:
-        """A chunk of the file; after the last one, the end of time."""
+        """What some chunks of the file came to; after the last one, the end of time."""
         if self._stop.requested:
             raise StopIteration
-        part = self._reader.read()
-        if part is None:
-            if self._ended:
-                raise StopIteration
-            self._ended = True
-            self._host.lane.watermark.finish()
-            return [*self._host.advance()]
-        self._ended = False
-        if isinstance(part, Oversized):
-            return [self._intake.too_large(part)]
-        taken = self._intake.take(part.lines, part.offset_of)
-        return [*taken.dead_letters, *self._host.process(taken.events, taken.times)]
+        items: list[Item] = []
+        for _ in range(CHUNKS):
+            part = self._reader.read()
+            if part is None:
+                return items + self._finish()
+            self._ended = False
+            if isinstance(part, Oversized):
+                items.append(self._intake.too_large(part))
+            else:
+                taken = self._intake.take(part.lines, part.offset_of)
+                items += taken.dead_letters
+                items += self._host.process(taken.events, taken.times)
+        return items
+
+    def _finish(self) -> list[Item]:
+        """Decide what is due by the end of the file; the second time there is nothing more to say."""
+        if self._ended:
+            raise StopIteration
+        self._ended = True
+        self._host.lane.watermark.finish()
+        return [*self._host.advance()]
 
     def snapshot(self) -> bytes:
         """The position after the last line handed on, and the lane."""
