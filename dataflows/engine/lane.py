@@ -27,6 +27,7 @@ from dataflows.engine.workflow import (
     Workflow,
 )
 from dataflows.events import GATE_ERROR_CODES, ControlEvent, Event, RunEvent, RunStatus
+from dataflows.times import NEVER
 
 # An attribute of an enum's class takes 70 ns to look up in Python 3.11.
 _QUEUED, _CANCELLED, _TIMED_OUT = RunStatus.QUEUED, RunStatus.CANCELLED, RunStatus.TIMED_OUT
@@ -36,13 +37,18 @@ _QUEUED, _CANCELLED, _TIMED_OUT = RunStatus.QUEUED, RunStatus.CANCELLED, RunStat
 WAITING = 8
 
 
+#: Workflows of a part of a snapshot.
+PART = 10_000
+
+
 class LaneState(msgspec.Struct, array_like=True):
     """What a snapshot holds of a lane; of a partial one, what has changed since the last."""
 
     arrival: int
     watermark: int
     highest: int
-    workflows: list[Workflow]
+    #: In parts, each an encoded list: so that reading them back takes little more room than what is read.
+    workflows: list[msgspec.Raw]
     seen: list[Row[int]]
     ended: list[Row[EndedExecution]]
 
@@ -218,7 +224,9 @@ class Lane:
         self._take_over(state)
 
     def _state(self, workflows: list[Workflow], seen: list[Row[int]], ended: list[Row[EndedExecution]]) -> LaneState:
-        return LaneState(self.arrival, self.watermark.value, self.watermark.highest, workflows, seen, ended)
+        parts = [workflows[start : start + PART] for start in range(0, len(workflows), PART)]
+        encoded = [msgspec.Raw(_encode(part)) for part in parts]
+        return LaneState(self.arrival, self.watermark.value, self.watermark.highest, encoded, seen, ended)
 
     def _all_told(self) -> None:
         for workflow in self._changed:
@@ -228,8 +236,10 @@ class Lane:
     def _take_over(self, state: LaneState) -> None:
         self.arrival = state.arrival
         self.watermark.value, self.watermark.highest = state.watermark, state.highest
-        for workflow in state.workflows:
-            self._put(workflow)
+        for part in state.workflows:
+            for workflow in _decode(part):
+                _share_constants(workflow)
+                self._put(workflow)
         self._wakes = [
             (workflow.wake_at, workflow.number) for workflow in self._workflows if workflow.wake_at != NEVER_DUE
         ]
@@ -272,3 +282,20 @@ class Lane:
         if wake < workflow.wake_at:
             workflow.wake_at = wake
             heappush(self._wakes, (wake, workflow.number))
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Workflow]).decode
+
+
+def _share_constants(workflow: Workflow) -> None:
+    """Let go of the copies that decoding makes of what most workflows have in common: a fifth of their memory."""
+    auth, stuck = workflow.auth, workflow.stuck
+    if workflow.wake_at == NEVER_DUE:
+        workflow.wake_at = NEVER_DUE
+    if stuck.next_deadline == NEVER_DUE:
+        stuck.next_deadline = NEVER_DUE
+    if auth.decided_at == NEVER:
+        auth.decided_at = NEVER
+    if auth.ignored_before == NEVER:
+        auth.ignored_before = NEVER
