@@ -59,6 +59,10 @@ class Kafka(Section):
         default=timedelta(milliseconds=20),
         description="how long the broker may wait to fill a fetch; adds to latency",
     )
+    outage_grace: Duration = Field(
+        default=timedelta(seconds=30),
+        description="how long after an outage no clock is followed: producers must have come back and written by then",
+    )
 
 
 class Smtp(Section):

@@ -17,6 +17,7 @@ from config.metrics import DEAD_LETTERS, KAFKA_LAG, WATERMARK
 from config.settings import Kafka
 from dataflows.engine.host import Host, Item
 from dataflows.intake import Intake
+from dataflows.interop.cloudevents import unwrap
 from dataflows.registry import Registry
 from dataflows.sources.co_partition import CoPartition
 from dataflows.sources.end_of_log import EndOfLog, admin_client
@@ -102,7 +103,7 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         for source, messages in runs:
             for part in _parts(messages):
                 raws = [message.value() or b"" for message in part]
-                taken = self._intakes[source.name].take(raws, partial(_offset, part))
+                taken = self._intakes[source.name].take(raws, partial(_offset, part), partial(_unwrapped, part, raws))
                 for dead_letter in taken.dead_letters:
                     DEAD_LETTERS.labels(dead_letter.code.value).inc()
                 items += taken.dead_letters
@@ -132,7 +133,7 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
     def _follow_clock(self) -> None:
         """Move the watermark to the time of the last question, if all that was written until then was read.
 
-        A partition that is behind, or whose broker does not answer, stays where it is.
+        A partition that is behind, or whose broker does not answer or did not a moment ago, stays where it is.
         """
         positions = offsets_of(self._logs)
         ends = self._end_of_log.answer()
@@ -140,7 +141,12 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
             asked_at, positions_then = self._asked_at
             for source in self._logs.values():
                 source.answered(self._asked)
-            if positions == positions_then and all(positions.get(name, -1) >= end for name, end in ends.items()):
+            is_steady = all(source.is_steady(self._asked) for source in self._logs.values())
+            if (
+                is_steady
+                and positions == positions_then
+                and all(positions.get(name, -1) >= ends[name] for name in ends)
+            ):
                 self._watermark.follow(asked_at)
         now = time.monotonic()
         if not self._end_of_log.asked and now >= self._asked + TICK.total_seconds():
@@ -244,6 +250,10 @@ def _offset(messages: Sequence[Message], index: int) -> int:
     offset = messages[index].offset()
     assert offset is not None
     return offset
+
+
+def _unwrapped(messages: Sequence[Message], raws: Sequence[bytes], index: int) -> bytes:
+    return unwrap(raws[index], messages[index].headers())  # type: ignore[arg-type]  # bytes, as nothing else is asked for
 
 
 def _parts(messages: list[Message]) -> Iterator[list[Message]]:

@@ -1,5 +1,6 @@
 """One partition of one Kafka topic, read without ever waiting, and without ever leaving anything out in silence."""
 
+import math
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -73,6 +74,9 @@ class TopicLog:
         self._lost_from: int | None = None
         #: Since when the broker does not answer, by the monotonic clock.
         self._away_since: float | None = None
+        #: When it answered again.
+        self._back_at = -math.inf
+        self._grace = kafka.outage_grace.total_seconds()
         self._fatal: KafkaError | None = None
         self._committed = position
         self._log = log.bind(topic=topic, partition=partition)
@@ -154,6 +158,13 @@ class TopicLog:
         if self._away_since is not None and asked > self._away_since + SETTLING.total_seconds():
             self._back()
 
+    def is_steady(self, at: float) -> bool:
+        """Whether at this time of the monotonic clock the broker answered, and had done so for a while.
+
+        Producers come back from an outage no sooner than we do: the end of the log says little until they have.
+        """
+        return self._away_since is None and at >= self._back_at + self._grace
+
     def commit(self) -> None:
         """Tell Kafka the position. For lag tools alone, so it is not waited for and a failure is only logged."""
         if self.position is None or self.position == self._committed:
@@ -207,6 +218,7 @@ class TopicLog:
     def _back(self) -> None:
         if self._away_since is not None:
             self._away_since = None
+            self._back_at = time.monotonic()
             self._log.info("kafka_back")
 
     def _on_error(self, error: KafkaError) -> None:

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, OffsetSpec
 from cli.embedded.apache_kafka import ApacheKafka
 from config.settings import Kafka
 from dataflows.sources.topic_log import GROUP
-from tests.dataflows.kafka_given import PATIENCE
+from tests.dataflows.kafka_given import GRACE, LARGE, PATIENCE, environment
 from tests.given import Line
 
 _numbers = count(1)
@@ -28,6 +28,7 @@ class Topics:
         self.broker = broker
         self.settings = Kafka(
             bootstrap_servers=broker.bootstrap_servers,
+            outage_grace=GRACE,
             events_topic=f"run_events.{number}",
             control_topic=f"monitor_control.{number}",
             status_topic=f"automation_status_changed.{number}",
@@ -55,7 +56,7 @@ class Topics:
                 "bootstrap.servers": self.settings.bootstrap_servers,
                 "log_level": 2,
                 "partitioner": "murmur2_random",
-                "message.max.bytes": 4 << 20,
+                **LARGE,
                 **{name.replace("_", "."): value for name, value in settings.items()},
             }
         )
@@ -118,16 +119,3 @@ class Topics:
     def _topic_of(self, line: Line | bytes) -> str:
         is_control = not isinstance(line, bytes) and "kind" in line
         return self.settings.control_topic if is_control else self.settings.events_topic
-
-
-def environment(kafka: Kafka) -> dict[str, str]:
-    """Settings of a broker as a command is given them."""
-    return {
-        "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        **{f"BREAKWATER_KAFKA__{name.upper()}": getattr(kafka, name) for name in topic_settings()},
-    }
-
-
-def topic_settings() -> list[str]:
-    """The names of the settings that name a topic."""
-    return [name for name in Kafka.model_fields if name.endswith("_topic")]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 from zlib import crc32
 
 from confluent_kafka import Producer
@@ -33,6 +33,12 @@ PARTITIONS = 3
 SKEW = timedelta(minutes=5)
 PATIENCE = 30.0
 
+#: What a test may write that is larger than what a monitor reads.
+LARGE = {"message.max.bytes": 4 << 20}
+
+#: Longer than a client that was just made needs to write.
+GRACE = timedelta(seconds=3)
+
 
 def wait_for(what: str, is_so: Callable[[], object], do: Callable[[], object] = lambda: None) -> None:
     """Go on with `do` until it is so, or fail."""
@@ -52,14 +58,11 @@ def go_on(seconds: float, do: Callable[[], object]) -> None:
 
 
 class Broker:
-    """A broker with `run_events` and `monitor_control`, and a producer at it."""
+    """A broker with `run_events` and `monitor_control`, and what is written to them."""
 
     def __init__(self, mock: MockKafka) -> None:
         self.mock = mock
-        self.settings = Kafka(bootstrap_servers=mock.bootstrap_servers)
-        self._producer = Producer(
-            {"bootstrap.servers": mock.bootstrap_servers, "log_level": 2, "message.max.bytes": 4 << 20}
-        )
+        self.settings = Kafka(bootstrap_servers=mock.bootstrap_servers, outage_grace=GRACE)
 
     def write(self, lines: Sequence[Line | bytes], *, partition: int | None = None, written: int = 0) -> None:
         """Write lines in their order; to `monitor_control` those with a kind.
@@ -67,14 +70,16 @@ class Broker:
         Without `partition` a workflow's lines go to the one of its id; `written` is the time of writing of
         the first line in milliseconds, each next one stands a millisecond later; without it that is now.
         """
+        # A new client each time: one that saw an outage tries again whenever it likes.
+        client = Producer({"bootstrap.servers": self.settings.bootstrap_servers, "log_level": 2, **LARGE})
         for number, line in enumerate(lines):
             raw = line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode()
             is_control = not isinstance(line, bytes) and "kind" in line
             place = partition_of(line) if partition is None else partition
             topic = self.settings.control_topic if is_control else self.settings.events_topic
-            self._producer.produce(topic, raw, partition=place, timestamp=written and written + number)
-            self._producer.poll(0)
-        assert self._producer.flush(PATIENCE) == 0
+            client.produce(topic, raw, partition=place, timestamp=written and written + number)
+            client.poll(0)
+        assert client.flush(PATIENCE) == 0
 
 
 def partition_of(line: Line | bytes) -> int:
@@ -91,6 +96,25 @@ def a_broker(partitions: int = PARTITIONS, *, control: bool = True) -> Iterator[
         if control:
             mock.create_topic("monitor_control", partitions)
         yield Broker(mock)
+
+
+class Readable(Protocol):
+    """A broker's topics, real or not."""
+
+    settings: Kafka
+
+
+def environment(kafka: Kafka) -> dict[str, str]:
+    """Settings of a broker as a command is given them."""
+    return {
+        "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "BREAKWATER_KAFKA__OUTAGE_GRACE": f"{kafka.outage_grace // timedelta(milliseconds=1)}ms",
+        **{
+            f"BREAKWATER_KAFKA__{name.upper()}": getattr(kafka, name)
+            for name in Kafka.model_fields
+            if name.endswith("_topic")
+        },
+    }
 
 
 class Clock:
@@ -119,7 +143,7 @@ class ObservedLane(Lane):
 class Monitor:
     """One lane of the source, driven by hand."""
 
-    def __init__(self, broker: Broker, clock: Clock, *, partition: int = 0, snapshot: bytes | None = None) -> None:
+    def __init__(self, broker: Readable, clock: Clock, *, partition: int = 0, snapshot: bytes | None = None) -> None:
         self.decisions: list[Decision] = []
         self.dead_letters: list[DeadLetter] = []
         factory = DetectorFactory(Policies(), CLASSIFIER, micros(LATENESS))

@@ -13,6 +13,7 @@ import msgspec
 
 from config.settings import Kafka
 from dataflows.decisions import Decision, decode_decision, encode_decision
+from tests.dataflows.kafka_given import environment
 from tests.given import DAY, Line, changed, denied, encode, ended, replay, started, timed_out
 
 #: Whatever is open at the end of the day is stuck by any clock of today.
@@ -60,10 +61,7 @@ def a_monitor(kafka: Kafka, folder: Path, *more: str, database: str | None = Non
         [sys.executable, "-m", "cli", *command],
         env={
             **os.environ,
-            "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "BREAKWATER_KAFKA__EVENTS_TOPIC": kafka.events_topic,
-            "BREAKWATER_KAFKA__CONTROL_TOPIC": kafka.control_topic,
-            "BREAKWATER_KAFKA__DEAD_LETTER_TOPIC": kafka.dead_letter_topic,
+            **environment(kafka),
             **({"BREAKWATER_POSTGRES__URL": database} if database else {}),
         },
         stdout=subprocess.PIPE,
