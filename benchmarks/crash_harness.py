@@ -126,17 +126,19 @@ class Stack:
         produce(self.kafka.bootstrap_servers, self._stream.messages)
 
     def run(self, *, decisions: int, kills: Iterator["Kill"], patience: timedelta) -> None:
-        """Start the programs, kill what `kills` says, and return when all is done that is to be done.
+        """Start the programs, kill what `kills` says from the first decision on, return when all is done.
 
         `TimeoutError` when that does not come in time: it says what is missing.
         """
         give_up = time.monotonic() + patience.total_seconds()
         kill = next(kills, None)
-        at = time.monotonic() + (0 if kill is None else kill.after)
+        at: float | None = None
         while True:
             for program in (self.monitor, self.worker):
                 program.tend()
-            if kill is not None and time.monotonic() >= at:
+            if kill is not None and at is None and self._has_decided():
+                at = time.monotonic() + kill.after
+            if kill is not None and at is not None and time.monotonic() >= at:
                 self._kill(kill)
                 kill = next(kills, None)
                 at = time.monotonic() + (0 if kill is None else kill.after)
@@ -174,6 +176,10 @@ class Stack:
                 program.tend()
             time.sleep(_TICK)
         start()
+
+    def _has_decided(self) -> bool:
+        with self.engine.connect() as connection:
+            return connection.execute(sa.select(tables.decisions.c.decision_id).limit(1)).first() is not None
 
     def _missing(self, decisions: int) -> str:
         """What is still to be done; empty when nothing is."""

@@ -20,7 +20,7 @@ def test_after_kills_the_tables_are_those_of_an_undisturbed_run(tmp_path: Path) 
     victims = [victim for victim in Victim if victim is not Victim.KAFKA or not missing]
     faults = compare(
         tmp_path,
-        make_stream(workflows=100),
+        make_stream(workflows=200),
         draw_kills(len(victims), victims, longest_pause=0.6, seed=1),
         processes=1,
         patience=timedelta(minutes=2),
