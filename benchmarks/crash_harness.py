@@ -215,6 +215,8 @@ class Stack:
             "BREAKWATER_POSTGRES__URL": url,
             "BREAKWATER_REDIS__URL": self.redis.url(),
             "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            # The whole stream stands in the log before anything begins: no producer has to come back.
+            "BREAKWATER_KAFKA__OUTAGE_GRACE": "1s",
             "BREAKWATER_SMTP__HOST": self.smtp.host,
             "BREAKWATER_SMTP__PORT": str(self.smtp.port),
             # What a killed worker held is to be another's soon.
