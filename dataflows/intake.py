@@ -38,9 +38,12 @@ class Intake:
         self._registry = registry
         self._horizon = horizon
 
-    def take(self, raws: Sequence[bytes], offset_of: Callable[[int], int]) -> Taken:
+    def take(
+        self, raws: Sequence[bytes], offset_of: Callable[[int], int], unwrap: Callable[[int], bytes] | None = None
+    ) -> Taken:
         """Take in a batch; `offset_of` gives a message's offset by its index, asked for dead letters only.
 
+        `unwrap` gives what the message at an index holds in another format; asked only for what is no event itself.
         Empty and blank messages are passed over.
         """
         latest = None if self._horizon is None else self._horizon()
@@ -51,7 +54,7 @@ class Intake:
                 events, times = decoded
                 if (latest is None or not times or max(times) <= latest) and self._are_who_they_say(events):
                     return Taken(events, times, [])
-        return self._take_each(raws, offset_of, latest)
+        return self._take_each(raws, offset_of, latest, unwrap)
 
     def too_large(self, line: Oversized) -> DeadLetter:
         """The dead letter for a line that no memory should hold."""
@@ -73,7 +76,13 @@ class Intake:
             return False
         return True
 
-    def _take_each(self, raws: Sequence[bytes], offset_of: Callable[[int], int], latest: int | None) -> Taken:
+    def _take_each(
+        self,
+        raws: Sequence[bytes],
+        offset_of: Callable[[int], int],
+        latest: int | None,
+        unwrap: Callable[[int], bytes] | None,
+    ) -> Taken:
         events: list[Event] = []
         times: list[int] = []
         dead_letters: list[DeadLetter] = []
@@ -81,7 +90,7 @@ class Intake:
             if not raw or raw.isspace():
                 continue
             try:
-                event = decode(raw)
+                event = _decode(raw, index, unwrap)
                 times.append(self._check(event, latest))
                 events.append(event)
             except Unusable as fault:
@@ -108,3 +117,13 @@ class Intake:
         if isinstance(event, RunEvent):
             identify(event, self._registry)
         return time
+
+
+def _decode(raw: bytes, index: int, unwrap: Callable[[int], bytes] | None) -> Event:
+    try:
+        return decode(raw)
+    except Unusable:
+        inner = raw if unwrap is None else unwrap(index)
+        if inner is raw:
+            raise
+    return decode(inner)
