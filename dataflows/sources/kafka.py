@@ -17,6 +17,7 @@ from config.metrics import DEAD_LETTERS, KAFKA_LAG, WATERMARK
 from config.settings import Kafka
 from dataflows.engine.host import Host, Item
 from dataflows.intake import Intake
+from dataflows.interop.cloudevents import unwrap
 from dataflows.registry import Registry
 from dataflows.sources.co_partition import CoPartition
 from dataflows.sources.end_of_log import EndOfLog, admin_client
@@ -102,7 +103,7 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         for source, messages in runs:
             for part in _parts(messages):
                 raws = [message.value() or b"" for message in part]
-                taken = self._intakes[source.name].take(raws, partial(_offset, part))
+                taken = self._intakes[source.name].take(raws, partial(_offset, part), partial(_unwrapped, part, raws))
                 for dead_letter in taken.dead_letters:
                     DEAD_LETTERS.labels(dead_letter.code.value).inc()
                 items += taken.dead_letters
@@ -249,6 +250,10 @@ def _offset(messages: Sequence[Message], index: int) -> int:
     offset = messages[index].offset()
     assert offset is not None
     return offset
+
+
+def _unwrapped(messages: Sequence[Message], raws: Sequence[bytes], index: int) -> bytes:
+    return unwrap(raws[index], messages[index].headers())  # type: ignore[arg-type]  # bytes, as nothing else is asked for
 
 
 def _parts(messages: list[Message]) -> Iterator[list[Message]]:
