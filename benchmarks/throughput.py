@@ -2,9 +2,9 @@
 
     python -m benchmarks.throughput [--events 1000000] [--workflows 4000 200000] [--processes 1 2]
 
-All read the same file in the same run of this program, so the ratios to decoding alone hold where the times
-don't travel. Each measured command is a process of its own; its start-up is measured and taken off, and its
-peak memory is the operating system's figure.
+All read the same events in the same run of this program, so the ratios to decoding alone hold where the times
+don't travel; several processes read them parted into files by workflow. Each measured command is a process of its
+own; its start-up is measured and taken off, and its peak memory is the operating system's figure.
 """
 
 import argparse
@@ -14,8 +14,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 from benchmarks.events import write_events
 
@@ -32,6 +34,12 @@ with open(sys.argv[1], "rb") as file:
         for line in lines:
             decode(line)
 """
+
+
+#: Partition files that several processes share.
+PARTS = 4
+
+_WORKFLOW = b'"workflow_id":"'
 
 
 class Run(NamedTuple):
@@ -61,41 +69,52 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3, help="the best of these counts")
     chosen = options.parse_args()
     print(f"{chosen.events:,} events, best of {chosen.rounds}, {os.cpu_count()} cores")
-    print(f"{'workflows':>10}  {'what':<28} {'events/s':>10} {'of decoding':>12} {'peak MiB':>9}")
+    print(f"{'workflows':>10}  {'what':<36} {'events/s':>10} {'of decoding':>12} {'peak MiB':>9}")
     with tempfile.TemporaryDirectory() as folder:
         for workflows in chosen.workflows:
             compare(Path(folder), chosen.events, workflows, chosen.processes, chosen.rounds)
 
 
 def compare(folder: Path, events: int, workflows: int, processes: Sequence[int], rounds: int) -> None:
-    """One file, all ways to read it."""
+    """The same events, all ways to read them; more than one process read them from a folder of partition files."""
     file, empty = folder / "events.ndjson", folder / "empty.ndjson"
     write_events(file, events=events, workflows=workflows)
     empty.touch()
-    commands = {
-        "decoding alone": [sys.executable, "-c", DECODE, "{input}"],
-        "detect": [sys.executable, "-m", "cli", "detect", "{input}", "--output", os.devnull],
+    parts, empty_parts = folder / "parts", folder / "empty_parts"
+    part(file, parts, PARTS)
+    part(empty, empty_parts, PARTS)
+    run = [sys.executable, "-m", "cli", "run", "--source", "file:{input}", "--sink", "file:{new}/decisions.ndjson"]
+    kept = [*run, "--recovery", "{new}/recovery"]
+    ways: dict[str, tuple[list[str], Path, Path]] = {
+        "decoding alone": ([sys.executable, "-c", DECODE, "{input}"], file, empty),
+        "detect": ([sys.executable, "-m", "cli", "detect", "{input}", "--output", os.devnull], file, empty),
+        "run, no recovery": (run, file, empty),
+        "run, recovery": (kept, file, empty),
     }
     for count in processes:
-        name = f"run, {count} process{'es' if count > 1 else ''}, recovery"
-        command = [
-            sys.executable,
-            "-m",
-            "cli",
-            "run",
-            "--source",
-            "file:{input}",
-            "--sink",
-            "file:{new}/decisions.ndjson",
-        ]
-        commands[name] = [*command, "--recovery", "{new}/recovery", "--processes", str(count)]
+        name = f"run, recovery, {PARTS} files, {count} process{'es' if count > 1 else ''}"
+        ways[name] = ([*kept, "--processes", str(count)], parts, empty_parts)
     alone = 0.0
-    for name, command in commands.items():
-        best = min((_once(command, file, folder) for _ in range(rounds)), key=lambda run: run.seconds)
-        start = min(_once(command, empty, folder).seconds for _ in range(rounds))
+    for name, (command, full, nothing) in ways.items():
+        best = min((_once(command, full, folder) for _ in range(rounds)), key=lambda run: run.seconds)
+        start = min(_once(command, nothing, folder).seconds for _ in range(rounds))
         rate = events / (best.seconds - start)
         alone = alone or rate
-        print(f"{workflows:>10,}  {name:<28} {rate:>10,.0f} {rate / alone:>12.3f} {best.peak_mib:>9,.0f}", flush=True)
+        print(f"{workflows:>10,}  {name:<36} {rate:>10,.0f} {rate / alone:>12.3f} {best.peak_mib:>9,.0f}", flush=True)
+
+
+def part(file: Path, folder: Path, count: int) -> None:
+    """Deal the events out to `count` files of a folder, all of a workflow to one, as a topic's partitions have them."""
+    folder.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        outputs = [stack.enter_context((folder / f"part-{number}.ndjson").open("wb")) for number in range(count)]
+        for line in stack.enter_context(file.open("rb")):
+            outputs[crc32(_workflow(line)) % count].write(line)
+
+
+def _workflow(line: bytes) -> bytes:
+    begin = line.index(_WORKFLOW) + len(_WORKFLOW)
+    return line[begin : line.index(b'"', begin)]
 
 
 def _once(command: Sequence[str], file: Path, folder: Path) -> Run:

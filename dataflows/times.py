@@ -16,6 +16,9 @@ LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 #: Before every event: the watermark of a partition in which nothing was seen.
 NEVER = -(2**63)
 
+#: A time at which to look for more: without one the engine waits a millisecond after a batch that decided nothing.
+AT_ONCE = EPOCH
+
 
 def to_micros(value: datetime) -> int:
     """Microseconds since the epoch of an aware `datetime`, exact."""

@@ -1,6 +1,7 @@
 """Run events from files: each file is a lane, read to its end (spec 80.1, `--source file:PATH`)."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from dataflows.intake import Intake
 from dataflows.registry import Registry
 from dataflows.sources.lines import LineReader, Oversized, open_events
 from dataflows.sources.stop import StopRequest
+from dataflows.times import AT_ONCE
 
 #: Chunks of a file for which the engine is asked once.
 CHUNKS = 8
@@ -64,6 +66,10 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
         self._ended = True
         self._host.lane.watermark.finish()
         return [*self._host.advance()]
+
+    def next_awake(self) -> datetime:
+        """At once."""
+        return AT_ONCE
 
     def snapshot(self) -> bytes:
         """The position after the last line handed on, and the lane."""
