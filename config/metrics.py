@@ -15,6 +15,12 @@ CONFLICTING_TERMINAL = Counter(
     "Second terminal events of an execution that differ from the first.",
 )
 WATERMARK = Gauge("breakwater_watermark_seconds", "Watermark of a source partition, Unix time.", ["partition"])
+STATE_BYTES = Gauge("breakwater_state_bytes", "State of a lane in the recovery folder.", ["lane"])
+SNAPSHOT_SECONDS = Histogram(
+    "breakwater_snapshot_seconds",
+    "Time that a lane stands still for its snapshot.",
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 DECISIONS = Counter("breakwater_decisions_total", "Decisions made, by kind.", ["kind"])
 POLICY_MISCONFIGURED = Counter(
     "breakwater_policy_misconfigured", "Policies refused because their values make no sense."

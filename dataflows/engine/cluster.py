@@ -13,8 +13,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
+
+from dataflows.engine.state_files import UnusableStoreError
 
 #: Files of a recovery store: fixed when it is made, and the limit of processes that write one together.
 RECOVERY_PARTITIONS = 8
@@ -56,16 +59,22 @@ def run_process(
 ) -> None:
     """Run a flow to its end, as process number `process` of those at `addresses`; alone when there are none.
 
-    The cluster's port takes pickles from whoever connects: loopback or a private network only.
+    The cluster's port takes pickles from whoever connects: loopback or a private network only. `UnusableStoreError`
+    when the recovery store can't be read.
     """
-    cli_main(  # type: ignore[no-untyped-call]
-        flow,
-        process_id=process if addresses else None,
-        addresses=list(addresses) if addresses else None,
-        epoch_interval=snapshot_interval,
-        # No backups of the store are taken, so old epochs need not wait for one.
-        recovery_config=None if recovery is None else _recovery_config(recovery),
-    )
+    try:
+        cli_main(  # type: ignore[no-untyped-call]
+            flow,
+            process_id=process if addresses else None,
+            addresses=list(addresses) if addresses else None,
+            epoch_interval=snapshot_interval,
+            # No backups of the store are taken, so old epochs need not wait for one.
+            recovery_config=None if recovery is None else _recovery_config(recovery),
+        )
+    except BytewaxRuntimeError as error:
+        if isinstance(error.__cause__, UnusableStoreError):
+            raise error.__cause__ from None
+        raise
 
 
 def _recovery_config(directory: Path) -> RecoveryConfig:

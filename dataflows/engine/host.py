@@ -5,11 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from config.metrics import CONFLICTING_TERMINAL, DECISIONS, EVENTS, EVENTS_LATE
+from config.metrics import CONFLICTING_TERMINAL, DECISIONS, EVENTS, EVENTS_LATE, SNAPSHOT_SECONDS, STATE_BYTES
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
 from dataflows.engine.lane import Lane, LaneState
-from dataflows.engine.state_files import StateFile, StateFiles
+from dataflows.engine.state_files import StateFile, StateFiles, UnusableStoreError
 from dataflows.engine.workflow import Timed
 from dataflows.events import Event
 
@@ -43,16 +43,19 @@ class Host:
         """With a `folder` of its own a lane's state is kept in files there, else in the snapshot itself.
 
         `is_lasting` is False where nothing keeps the snapshots: the engine asks for them all the same.
-        `ValueError` for a snapshot of another version, `StateFilesError` where its files are not at hand.
+        `UnusableStoreError` for a snapshot of another version, or where its files are not at hand.
         """
         self.lane = new_lane()
         self.position: bytes | None = None
+        self._name = "" if folder is None else folder.name
         self._is_lasting = is_lasting
         self._files: StateFiles | None = None
         stored = None
         if snapshot is not None:
             if snapshot[0] != SNAPSHOT_VERSION:
-                raise ValueError(f"recovery store of version {snapshot[0]}, this is {SNAPSHOT_VERSION}: start anew")
+                raise UnusableStoreError(
+                    f"the recovery store is of version {snapshot[0]}, this is {SNAPSHOT_VERSION}: begin a new one"
+                )
             stored = _decode_snapshot(memoryview(snapshot)[1:])
             self.position = stored.position
         files = [] if stored is None or stored.files is None else stored.files
@@ -79,6 +82,10 @@ class Host:
         """
         if not self._is_lasting:
             return b""
+        with SNAPSHOT_SECONDS.time():
+            return bytes([SNAPSHOT_VERSION]) + _encode(self._snapshot(position))
+
+    def _snapshot(self, position: bytes) -> Snapshot:
         lane, files = self.lane, None
         if self._files is None:
             state = lane.everything()
@@ -88,7 +95,8 @@ class Host:
             elif lane.is_changed:
                 self._files.write(_encode(lane.news()), everything=False)
             state, files = lane.clock(), self._files.current
-        return bytes([SNAPSHOT_VERSION]) + _encode(Snapshot(position, state, files))
+            STATE_BYTES.labels(self._name).set(sum(file.size for file in files))
+        return Snapshot(position, state, files)
 
     def _take_over(self, state: LaneState, *, is_first: bool) -> None:
         if is_first:

@@ -29,8 +29,8 @@ class StateFile(msgspec.Struct, array_like=True, frozen=True):
     crc32: int
 
 
-class StateFilesError(Exception):
-    """A file that the recovery store names is not there, or not as it was written; the message says which."""
+class UnusableStoreError(Exception):
+    """The recovery store can't be read; the message says what of it, and why."""
 
 
 class StateFiles:
@@ -55,16 +55,16 @@ class StateFiles:
         return not sizes or sum(sizes[1:]) > max(sizes[0], LEAST)
 
     def read(self) -> list[bytes]:
-        """The contents, oldest first. `StateFilesError` when something is missing."""
+        """The contents, oldest first. `UnusableStoreError` when something is missing."""
         contents = []
         for file in self.current:
             path = self._folder / file.name
             try:
                 content = path.read_bytes()
             except OSError as error:
-                raise StateFilesError(f"{path}: {error.strerror}; it is part of the recovery store") from None
+                raise UnusableStoreError(f"{path}: {error.strerror}; it is part of the recovery store") from None
             if len(content) != file.size or crc32(content) != file.crc32:
-                raise StateFilesError(f"{path}: damaged; it is part of the recovery store")
+                raise UnusableStoreError(f"{path}: damaged; it is part of the recovery store")
             contents.append(content)
         return contents
 

@@ -8,7 +8,7 @@ import pytest
 from dataflows.engine.host import Host
 from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
-from dataflows.engine.state_files import KEPT_FOR, LEAST, StateFile, StateFiles, StateFilesError
+from dataflows.engine.state_files import KEPT_FOR, LEAST, StateFile, StateFiles, UnusableStoreError
 from dataflows.engine.watermarks import Watermark
 from dataflows.intake import Intake
 from dataflows.registry import TrustingRegistry
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_as_it_was_is_named(tmp_path: Path, damage: object, s
     written.write(b"all", everything=True)
     path = tmp_path / written.current[0].name
     damage(path)  # type: ignore[operator]
-    with pytest.raises(StateFilesError, match=f"{path.name}: {says}"):
+    with pytest.raises(UnusableStoreError, match=f"{path.name}: {says}"):
         StateFiles(tmp_path, written.current).read()
 
 
