@@ -38,6 +38,9 @@ MAX_SYSTEMS = 256
 #: of other systems and for what a provider incident takes out of the count.
 MAX_REMEMBERED = 4 * MAX_EVIDENCE
 
+#: So many runs may be left behind by the window before somebody looks.
+FEW_RUNS = 8
+
 #: How far behind the newest run a credential event may be and still find its window, microseconds.
 LOOK_BACK = 24 * 3600 * 1_000_000
 
@@ -111,7 +114,7 @@ class AuthFailures:
             return None
         state.newest = time
         runs.append(time)
-        if runs[0] <= time - self._window:
+        if len(runs) > FEW_RUNS and runs[0] <= time - self._window:
             gone = bisect_right(runs, time - self._window)
             if 2 * gone >= len(runs):
                 del runs[:gone]

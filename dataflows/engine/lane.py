@@ -14,13 +14,12 @@ import msgspec
 
 from dataflows.detectors.stuck_executions import NEVER_DUE, Run
 from dataflows.engine.detector_sets import Detectors
-from dataflows.engine.memory import Memory, Room, Row
+from dataflows.engine.memory import EndedExecution, Memory, Room, Row
 from dataflows.engine.watermarks import Watermark
 from dataflows.engine.workflow import (
     NOT_COUNTED,
     STATUS_CODES,
     Counts,
-    EndedExecution,
     EndedMemory,
     Judge,
     Timed,
@@ -140,7 +139,7 @@ class Lane:
                     # As `on_end` does it for an execution that never ended before.
                     auth = workflow.auth
                     code = STATUS_CODES[status] if time >= auth.ignored_before else NOT_COUNTED
-                    ended[execution_id] = end = (number, time, arrival, code)
+                    ended[execution_id] = end = EndedExecution(number, time, arrival, code)
                     note_ended(execution_id)
                     note_end(end)
                     if code and status is not _CANCELLED:
@@ -151,10 +150,12 @@ class Lane:
             pending = workflow.pending
             if pending is None:
                 workflow.pending = [run]
-            elif pending[-1].time > time:
+                workflow.pending_until = time
+            elif workflow.pending_until > time:
                 insort(pending, run)
             else:
                 pending.append(run)
+                workflow.pending_until = time
                 if len(pending) >= WAITING and pending[len(pending) // 2].time <= mark:
                     judge.advance(workflow, mark, out)
                     if workflow.has_called:
@@ -295,6 +296,8 @@ def _share_constants(workflow: Workflow) -> None:
         workflow.wake_at = NEVER_DUE
     if stuck.next_deadline == NEVER_DUE:
         stuck.next_deadline = NEVER_DUE
+    if workflow.pending is None:
+        workflow.pending_until = NEVER
     if auth.decided_at == NEVER:
         auth.decided_at = NEVER
     if auth.ignored_before == NEVER:

@@ -18,8 +18,21 @@ SEGMENT = 16_384
 #: Entries that the full segments of a process may hold together; about 200 bytes each.
 ROOM = 4_000_000
 
-#: What is remembered of an id: the number of its workflow, or a tuple that begins with it.
-V = TypeVar("V", int, tuple[int, int, int, int])
+
+class EndedExecution(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What is remembered of an execution that has ended."""
+
+    #: Of its workflow.
+    number: int
+    #: Event time and arrival of the terminal event that is judged first of those that have come.
+    time: int
+    arrival: int
+    #: Of the terminal event that the auth detector counted, or 0.
+    status_code: int
+
+
+#: What is remembered of an id: the number of its workflow, alone or with more.
+V = TypeVar("V", int, EndedExecution)
 
 #: An id, or (workflow number, id) where another workflow had the same id first.
 Key = str | tuple[int, str]
@@ -200,5 +213,5 @@ class Memory(Generic[V]):
                 self._replaced.pop(key, None)
 
 
-def _owner(value: int | tuple[int, int, int, int]) -> int:
-    return value if isinstance(value, int) else value[0]
+def _owner(value: int | EndedExecution) -> int:
+    return value if isinstance(value, int) else value.number

@@ -16,7 +16,7 @@ from dataflows.detectors.auth_failures import AuthFailuresState
 from dataflows.detectors.circuit_breaker import CircuitBreakerState
 from dataflows.detectors.stuck_executions import NEVER_DUE, Ended, Ruling, Run, StuckExecutionsState
 from dataflows.engine.detector_sets import Detectors
-from dataflows.engine.memory import Memory
+from dataflows.engine.memory import EndedExecution, Memory
 from dataflows.events import (
     TERMINAL,
     AutomationStatus,
@@ -28,6 +28,7 @@ from dataflows.events import (
     RunStatus,
     WorkflowReleased,
 )
+from dataflows.times import NEVER
 
 #: How a terminal status is remembered; 0 for one that the auth detector did not count.
 NOT_COUNTED = 0
@@ -37,10 +38,6 @@ PLAIN_END = TERMINAL - {RunStatus.TIMED_OUT}
 # An attribute of an enum's class takes 70 ns to look up in Python 3.11.
 _TIMED_OUT = RunStatus.TIMED_OUT
 
-#: What is remembered of an execution that has ended: (number of its workflow, event time and arrival of the terminal
-#: event that is judged first of those that have come, code of the status that the auth detector counted). A tuple, as
-#: one is made for every execution.
-EndedExecution = tuple[int, int, int, int]
 EndedMemory = Memory[EndedExecution]
 
 
@@ -90,6 +87,8 @@ class Workflow(msgspec.Struct, array_like=True, gc=False):
     breaker: CircuitBreakerState | None = None
     #: Not judged yet, sorted; None while there are none.
     pending: list[Run] | None = None
+    #: Event time of the last of them, kept here because it is asked for with every event.
+    pending_until: int = NEVER
     changes: list[Change] | None = None
     #: When to look again if no event comes: nothing is decided before the watermark reaches this.
     wake_at: int = NEVER_DUE
@@ -121,11 +120,11 @@ class Judge:
         before = None
         counts = code != NOT_COUNTED
         number = workflow.number
-        known = self._ended.add(number, execution_id, (number, time, arrival, code))
+        known = self._ended.add(number, execution_id, EndedExecution(number, time, arrival, code))
         if known is not None:
             detectors = self._detectors_of(workflow)
             detectors.stuck_executions.expect_end_again(workflow.stuck, execution_id)
-            _, first_time, first_arrival, counted = known
+            first_time, first_arrival, counted = known.time, known.arrival, known.status_code
             if NOT_COUNTED not in (code, counted) and counted != code:
                 self._counts.conflicting += 1
             counts = counts and counted == NOT_COUNTED
@@ -135,7 +134,7 @@ class Judge:
                 before = Ended(first_time, first_arrival)
             elif (time, arrival) < (first_time, first_arrival):
                 first_time, first_arrival = time, arrival
-            self._ended.replace(number, execution_id, (number, first_time, first_arrival, counted))
+            self._ended.replace(number, execution_id, EndedExecution(number, first_time, first_arrival, counted))
         if counts and status is not RunStatus.CANCELLED:
             decision = self._detectors_of(workflow).auth_failures.on_run(auth, event, time, arrival)
             if decision is not None:
@@ -251,12 +250,9 @@ class Judge:
     def _ended_at(self, workflow: Workflow, execution_id: str, time: int, arrival: int) -> Ended | None:
         """The execution's terminal event, if it is judged before an event at this place in the order."""
         known = self._ended.get(workflow.number, execution_id)
-        if known is None:
+        if known is None or known.time > time or (known.time == time and known.arrival >= arrival):
             return None
-        _, ended_time, ended_arrival, _ = known
-        if ended_time > time or (ended_time == time and ended_arrival >= arrival):
-            return None
-        return Ended(ended_time, ended_arrival)
+        return Ended(known.time, known.arrival)
 
     def _judge(self, workflow: Workflow, run: Run, ended: Ended | None, late_at: int | None, out: list[Timed]) -> None:
         """`late_at` is the watermark for an event judged on arrival."""

@@ -3,15 +3,15 @@
 import msgspec
 import pytest
 
-from dataflows.engine.memory import HORIZON, SEGMENT, Memory, Room, Row
+from dataflows.engine.memory import HORIZON, SEGMENT, EndedExecution, Memory, Room, Row
 from tests.given import DAY, HOUR, encode, ended, replay
 
-Value = tuple[int, int, int, int]
+Value = EndedExecution
 
 
 def value(number: int, text: int = 0) -> Value:
     """Something remembered of an id of workflow `number`."""
-    return (number, text, 0, 0)
+    return EndedExecution(number, text, 0, 0)
 
 
 def memory(capacity: int = 100 * SEGMENT) -> Memory[Value]:
