@@ -1,5 +1,6 @@
 """`breakwater run`: the monitor (spec 80.1)."""
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -33,6 +34,9 @@ from dataflows.times import micros
 
 #: Makes a lane from its name and its snapshot.
 NewHost = Callable[[str, bytes | None], Host]
+
+#: Where a recovery store says for how many lanes it was made.
+LANES = "kafka_lanes"
 
 #: The file of decisions that can never be applied.
 DEAD_DECISIONS = "decisions.dead_letter.ndjson"
@@ -104,7 +108,7 @@ def run(
     if metrics_port is not None:
         _serve_metrics(settings, metrics_port + (process or 0))
     flow = build_flow(
-        _source(settings, source, bindings, new_host, stop),
+        _source(settings, source, bindings, new_host, stop, recovery),
         _sink(settings, sink, stop, _dead_decisions(dead_letters, source, recovery)),
         _dead_letter_sink(settings, dead_letters, source, sink, stop),
     )
@@ -115,11 +119,16 @@ def run(
         process=process or 0,
         addresses=[] if addresses is None else addresses.split(";"),
     )
+    if stop.begins_anew:
+        # As the same process, which is the one that a supervisor knows.
+        os.execv(sys.executable, [sys.executable, "-m", "cli", *sys.argv[1:]])  # noqa: S606  (our own command line)
 
 
-def _source(settings: Settings, name: str, bindings: Registry, new_host: NewHost, stop: StopRequest) -> Any:
+def _source(
+    settings: Settings, name: str, bindings: Registry, new_host: NewHost, stop: StopRequest, recovery: Path | None
+) -> Any:
     if name == "kafka":
-        return _kafka_source(settings, bindings, new_host, stop)
+        return _kafka_source(settings, bindings, new_host, stop, recovery)
     kind, _, rest = name.partition(":")
     if kind != "file" or not rest:
         fail_usage(f"--source: {name!r} is neither kafka nor file:PATH")
@@ -132,8 +141,12 @@ def _source(settings: Settings, name: str, bindings: Registry, new_host: NewHost
     return source
 
 
-def _kafka_source(settings: Settings, bindings: Registry, new_host: NewHost, stop: StopRequest) -> Any:
-    from dataflows.sources.kafka import BrokerAwayError, KafkaSource, UnreadableTopicsError
+def _kafka_source(
+    settings: Settings, bindings: Registry, new_host: NewHost, stop: StopRequest, recovery: Path | None
+) -> Any:
+    from dataflows.sources.growth import watch_growth
+    from dataflows.sources.kafka import KafkaSource
+    from dataflows.sources.topics import BrokerAwayError, LaneCount, UnreadableTopicsError
 
     try:
         source = KafkaSource(
@@ -142,12 +155,14 @@ def _kafka_source(settings: Settings, bindings: Registry, new_host: NewHost, sto
             new_host=new_host,
             max_future_skew=micros(settings.stream.max_future_skew),
             stop=stop,
+            lane_count=LaneCount(None if recovery is None else recovery / LANES),
         )
     except BrokerAwayError as error:
         typer.echo(f"breakwater: --source: {error}", err=True)
         raise typer.Exit(1) from None
     except UnreadableTopicsError as error:
         fail_usage(f"--source: {error}")
+    watch_growth(settings.kafka, source.topics, stop)
     return source
 
 

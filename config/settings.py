@@ -59,6 +59,14 @@ class Kafka(Section):
         default=timedelta(milliseconds=20),
         description="how long the broker may wait to fill a fetch; adds to latency",
     )
+    lanes: int | None = Field(
+        default=None,
+        ge=1,
+        description="lanes of a new recovery store, a divisor of the partitions; by default their number",
+    )
+    growth_check: Duration = Field(
+        default=timedelta(seconds=10), description="how often it is looked whether topics have grown"
+    )
     outage_grace: Duration = Field(
         default=timedelta(seconds=30),
         description="how long after an outage no clock is followed: producers must have come back and written by then",

@@ -1,17 +1,14 @@
-"""Run events from Kafka: partition p of the topics is one lane of the stream (spec 10; 80.1)."""
+"""Run events from Kafka: equal partitions of the topics are one lane of the stream (spec 10; 80.1)."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import NamedTuple
 
 import msgspec
-import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from confluent_kafka import KafkaException, Message
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Message
 
 from config.metrics import DEAD_LETTERS, KAFKA_LAG, WATERMARK
 from config.settings import Kafka
@@ -24,7 +21,8 @@ from dataflows.sources.end_of_log import EndOfLog, admin_client
 from dataflows.sources.lines import CHUNK
 from dataflows.sources.stop import StopRequest
 from dataflows.sources.topic_log import TopicLog, offsets_of, place_name
-from dataflows.times import NEVER
+from dataflows.sources.topics import LaneCount, UnreadableTopicsError, find_topics
+from dataflows.times import AT_ONCE, NEVER
 
 #: How often lanes without events are told the watermark, and how often an idle one asks where its logs end.
 TICK = timedelta(milliseconds=500)
@@ -32,40 +30,23 @@ TICK = timedelta(milliseconds=500)
 #: How long an idle lane is left alone.
 PAUSE = timedelta(milliseconds=15)
 
-#: How long the brokers have to answer when the monitor starts.
-START_TIMEOUT = timedelta(seconds=10)
-
-log = structlog.get_logger(__name__)
-
-
-class UnreadableTopicsError(Exception):
-    """There is nothing to read; the message says where it was looked for and what to do."""
-
-
-class BrokerAwayError(UnreadableTopicsError):
-    """No broker answers. It may later: whoever supervises the monitor should start it again."""
-
-
-class Topics(NamedTuple):
-    """What is read: the partitions that each of `names` has."""
-
-    names: list[str]
-    partitions: int
-
 
 class KafkaPosition(msgspec.Struct, array_like=True, frozen=True):
     """How far a lane's logs were read; what recovery keeps of it."""
 
     #: By topic and partition, the offset of the next message.
     offsets: dict[str, int]
+    #: Among how many lanes the logs were dealt out.
+    lanes: int
 
 
 class KafkaPartition(StatefulSourcePartition[Item, bytes]):
-    """The logs of one lane: partition p of each topic."""
+    """The logs of one lane: partition p of each topic, and where topics have grown those that came out of it."""
 
     def __init__(
         self,
         name: str,
+        lanes: int,
         logs: Sequence[TopicLog],
         end_of_log: EndOfLog,
         registry: Registry,
@@ -83,6 +64,7 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
             for log in logs
         }
         self._name = name
+        self._lanes = lanes
         self._host = host
         self._watermark = host.lane.watermark
         self._stop = stop
@@ -96,7 +78,7 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
 
     def next_batch(self) -> list[Item]:
         """What has become of the messages that came since; at times, also of those that did not come."""
-        if self._stop.requested:
+        if self._stop.ends:
             raise StopIteration
         items: list[Item] = []
         runs = self._messages.take()
@@ -115,15 +97,15 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
             items += self._host.advance()
         return items
 
-    def next_awake(self) -> datetime | None:
+    def next_awake(self) -> datetime:
         """At once while there is work, else after a pause."""
-        return datetime.now(UTC) + PAUSE if self._idle else None
+        return datetime.now(UTC) + PAUSE if self._idle else AT_ONCE
 
     def snapshot(self) -> bytes:
         """The positions after the last messages handed on, and the lane."""
         for source in self._logs.values():
             source.commit()
-        return self._host.snapshot(msgspec.msgpack.encode(KafkaPosition(offsets_of(self._logs))))
+        return self._host.snapshot(msgspec.msgpack.encode(KafkaPosition(offsets_of(self._logs), self._lanes)))
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -161,7 +143,7 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         self._next_tick = now + TICK.total_seconds()
         for source in self._logs.values():
             if source.lag is not None:
-                KAFKA_LAG.labels(source.topic, self._name).set(source.lag)
+                KAFKA_LAG.labels(source.topic, source.partition).set(source.lag)
         if self._watermark.value == self._ticked:
             return False
         self._ticked = self._watermark.value
@@ -180,13 +162,15 @@ class KafkaSource(FixedPartitionedSource[Item, bytes]):
         new_host: Callable[[str, bytes | None], Host],
         max_future_skew: int,
         stop: StopRequest,
+        lane_count: LaneCount,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        """`new_host` gets a lane's name and snapshot; `max_future_skew` in microseconds.
+        """`new_host` gets a lane's name and snapshot; `max_future_skew` in microseconds;
+        `lane_count` is the recovery store's.
 
         `clock` gives the receiving clock's microseconds since 1970.
 
-        Waits for the brokers, at most `START_TIMEOUT`; `UnreadableTopicsError` when there is nothing to read.
+        Waits for the brokers, at most ten seconds; `UnreadableTopicsError` when there is nothing to read.
         """
         self._kafka = kafka
         self._registry = registry
@@ -195,21 +179,29 @@ class KafkaSource(FixedPartitionedSource[Item, bytes]):
         self._stop = stop
         self._clock = clock
         self._admin = admin_client(kafka)
-        self._topics = find_topics(self._admin, kafka)
+        #: What is read.
+        self.topics = find_topics(self._admin, kafka, lane_count)
 
     def list_parts(self) -> list[str]:
         """The lanes' numbers."""
-        return [str(partition) for partition in range(self._topics.partitions)]
+        return [str(lane) for lane in range(self.topics.lanes)]
 
     def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> KafkaPartition:  # noqa: ARG002
-        """Go on where recovery says, else begin with the earliest messages."""
+        """Go on where recovery says, else begin with the earliest messages.
+
+        `UnreadableTopicsError` when the store is of another number of lanes.
+        """
         host = self._new_host(for_part, resume_state)
-        position = KafkaPosition({})
+        lanes = self.topics.lanes
+        position = KafkaPosition({}, lanes)
         if host.position is not None:
             position = msgspec.msgpack.decode(host.position, type=KafkaPosition)
-        places = [(name, int(for_part)) for name in self._topics.names]
+        if position.lanes != lanes:
+            raise UnreadableTopicsError(f"the recovery store is of {position.lanes} lanes and not of {lanes}")
+        places = self.topics.places(int(for_part))
         return KafkaPartition(
             for_part,
+            lanes,
             [TopicLog(self._kafka, *place, position.offsets.get(place_name(*place))) for place in places],
             EndOfLog(self._admin, places),
             self._registry(),
@@ -218,32 +210,6 @@ class KafkaSource(FixedPartitionedSource[Item, bytes]):
             self._stop,
             host,
         )
-
-
-def find_topics(admin: AdminClient, kafka: Kafka) -> Topics:
-    """Look for the topics; `UnreadableTopicsError` when they can't be read.
-
-    The control topic may be missing; with another number of partitions it can't be read beside the events.
-    """
-    where = kafka.bootstrap_servers
-    try:
-        # All topics: a question for one of them makes it, on brokers that make topics by themselves.
-        found = admin.list_topics(timeout=START_TIMEOUT.total_seconds()).topics
-    except KafkaException as error:
-        raise BrokerAwayError(f"no Kafka broker answers at {where} ({error.args[0].name()})") from None
-    events, control = found.get(kafka.events_topic), found.get(kafka.control_topic)
-    if events is None or not events.partitions:
-        raise UnreadableTopicsError(f"no topic {kafka.events_topic} at {where}: make it with `breakwater init-topics`")
-    partitions = len(events.partitions)
-    if control is None or not control.partitions:
-        log.warning("kafka_no_control_topic", topic=kafka.control_topic)
-        return Topics([kafka.events_topic], partitions)
-    if len(control.partitions) != partitions:
-        raise UnreadableTopicsError(
-            f"topics {kafka.events_topic} and {kafka.control_topic} at {where} have {partitions} and "
-            f"{len(control.partitions)} partitions: they must have the same number"
-        )
-    return Topics([kafka.events_topic, kafka.control_topic], partitions)
 
 
 def _offset(messages: Sequence[Message], index: int) -> int:

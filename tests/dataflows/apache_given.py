@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -29,6 +30,7 @@ class Topics:
         self.settings = Kafka(
             bootstrap_servers=broker.bootstrap_servers,
             outage_grace=GRACE,
+            growth_check=timedelta(milliseconds=500),
             events_topic=f"run_events.{number}",
             control_topic=f"monitor_control.{number}",
             status_topic=f"automation_status_changed.{number}",
@@ -84,10 +86,9 @@ class Topics:
             client.poll(0)
         assert client.flush(PATIENCE) == 0
 
-    def grow(self, partitions: int, *names: str) -> None:
-        """Give topics more partitions: by default to both that are read."""
-        grown = [NewPartitions(name, partitions) for name in names or self.read]
-        for future in self.admin.create_partitions(grown).values():
+    def grow(self, partitions: int) -> None:
+        """Give the topics that are read more partitions, whatever that does to workflows."""
+        for future in self.admin.create_partitions([NewPartitions(name, partitions) for name in self.read]).values():
             future.result()
 
     @property

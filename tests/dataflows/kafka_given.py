@@ -26,6 +26,7 @@ from dataflows.events import Event
 from dataflows.registry import TrustingRegistry
 from dataflows.sources.kafka import KafkaPartition, KafkaSource
 from dataflows.sources.stop import StopRequest
+from dataflows.sources.topics import LaneCount
 from dataflows.times import micros, to_micros
 from tests.given import CLASSIFIER, LATENESS, Line
 
@@ -108,6 +109,7 @@ def environment(kafka: Kafka) -> dict[str, str]:
     """Settings of a broker as a command is given them."""
     return {
         "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "BREAKWATER_KAFKA__GROWTH_CHECK": f"{kafka.growth_check // timedelta(milliseconds=1)}ms",
         "BREAKWATER_KAFKA__OUTAGE_GRACE": f"{kafka.outage_grace // timedelta(milliseconds=1)}ms",
         **{
             f"BREAKWATER_KAFKA__{name.upper()}": getattr(kafka, name)
@@ -154,6 +156,7 @@ class Monitor:
             new_host=lambda _, snapshot: Host(lambda: self.lane, snapshot),
             max_future_skew=micros(SKEW),
             stop=StopRequest(),
+            lane_count=LaneCount(),
             clock=clock,
         )
         self.source: KafkaPartition = source.build_part("events", str(partition), snapshot)

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from config.metrics import KAFKA_LOST
 from config.settings import Kafka
-from dataflows.sources.kafka import UnreadableTopicsError, find_topics
 from dataflows.sources.topic_log import GROUP
+from dataflows.sources.topics import LaneCount, Topics, UnreadableTopicsError, find_topics
 from dataflows.times import to_micros
 from tests.dataflows.kafka_given import SKEW, Broker, Clock, Monitor, a_broker, go_on
 from tests.given import HOUR, LATENESS, MICROSECOND, SECOND, changed, ended, short, started, stuck, time
@@ -197,14 +197,14 @@ def test_a_batch_of_any_size_and_bad_messages_between_good_ones(broker: Broker) 
         assert {letter.raw for letter in monitor.dead_letters} == {b"\xff not json"}
 
 
-def _topics(broker: Broker) -> tuple[list[str], int]:
+def _topics(broker: Broker) -> Topics:
     admin = AdminClient({"bootstrap.servers": broker.settings.bootstrap_servers, "log_level": 2})
-    return tuple(find_topics(admin, broker.settings))  # type: ignore[return-value]
+    return find_topics(admin, broker.settings, LaneCount())
 
 
 def test_events_alone_are_read_where_there_is_no_control_topic() -> None:
     with a_broker(4, control=False) as broker:
-        assert _topics(broker) == (["run_events"], 4)
+        assert _topics(broker) == ({"run_events": 4}, 4)
         broker.write([started(0)], partition=3)
         with Monitor(broker, Clock(time(2)), partition=3) as monitor:
             monitor.wait_for("the clock", lambda: monitor.watermark == to_micros(time(2 - LATE)))
@@ -214,14 +214,19 @@ def test_events_alone_are_read_where_there_is_no_control_topic() -> None:
 def test_topics_that_are_cut_differently_are_refused() -> None:
     with a_broker(4, control=False) as broker:
         broker.mock.create_topic("monitor_control", 3)
-        with pytest.raises(UnreadableTopicsError, match="have 4 and 3 partitions: they must have the same number"):
+        with pytest.raises(
+            UnreadableTopicsError,
+            match="run_events has 4 partitions and monitor_control has 3 partitions: 3 lanes can't share",
+        ):
             _topics(broker)
 
 
 def test_a_missing_topic_is_named_with_the_command_that_makes_it(broker: Broker) -> None:
     settings = Kafka(bootstrap_servers=broker.settings.bootstrap_servers, events_topic="other")
     with pytest.raises(UnreadableTopicsError, match=r"no topic other at .* make it with `breakwater init-topics`"):
-        find_topics(AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 2}), settings)
+        find_topics(
+            AdminClient({"bootstrap.servers": settings.bootstrap_servers, "log_level": 2}), settings, LaneCount()
+        )
 
 
 def test_an_error_that_passes_is_waited_out(broker: Broker) -> None:
