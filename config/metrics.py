@@ -49,6 +49,12 @@ DELIVERIES = Counter(
 )
 KAFKA_LAG = Gauge("breakwater_kafka_lag", "Messages not yet read, by topic and partition.", ["topic", "partition"])
 KAFKA_LOST = Counter("breakwater_kafka_messages_lost_total", "Messages that retention dropped unread.", ["topic"])
+INGEST_ITEMS = Counter(
+    "breakwater_ingest_items_total",
+    "Items that came by other ways than the topic of run events, by input and outcome (accepted, ignored, refused).",
+    ["input", "outcome"],
+)
+INGEST_REQUESTS = Counter("breakwater_ingest_requests_total", "Requests with run events, by HTTP status.", ["status"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,54 @@ class Http(Section):
     public_url: str = Field(default="http://127.0.0.1:8080", description="prefix of links in tasks and notices")
 
 
+class Sender(Section):
+    """One who sends run events over HTTP and signs them."""
+
+    tenant_id: str = Field(min_length=1, max_length=128, description="whose run events these are")
+    secrets: list[Annotated[SecretStr, Field(min_length=16)]] = Field(
+        min_length=1, description="any of them signs: two while one is replaced by the other"
+    )
+    signs: Literal["body", "time.body"] = Field(
+        default="body", description="what is signed: the body alone, or the time, a full stop and the body"
+    )
+
+
+class Ingest(Section):
+    """Run events over HTTP (spec 10, Other inputs)."""
+
+    senders: dict[str, Sender] = Field(
+        default={}, description="who may send by signature: a JSON object of name to `tenant_id`, `secrets` and `signs`"
+    )
+    signature_window: Duration = Field(
+        default=timedelta(minutes=5), description="how far a signature's time may be from the clock"
+    )
+    token_key: SecretStr | None = Field(
+        default=None,
+        description="verifies service tokens: a public key in PEM, or 32 bytes and more for HS256; none by default",
+    )
+    token_algorithm: Literal["RS256", "ES256", "HS256"] = Field(
+        default="RS256", description="how tokens are signed; HS256 for development"
+    )
+    token_audience: str = Field(default="breakwater", description="the `aud` that a token must have")
+    token_issuer: str | None = Field(default=None, description="the `iss` that a token must have; any by default")
+    max_body_bytes: int = Field(default=16 << 20, ge=1 << 10, description="the largest body")
+    max_in_flight_bytes: int = Field(
+        default=64 << 20, ge=1 << 10, description="bodies held at once; more are told to come back later"
+    )
+    delivery_timeout: Duration = Field(
+        default=timedelta(seconds=10), description="how long Kafka has to acknowledge before a sender is told to retry"
+    )
+
+
+class Bridge(Section):
+    """Lineage events from Kafka (`breakwater bridge`)."""
+
+    lineage_topics: str = Field(
+        default="openlineage.events", description="topics of OpenLineage events, separated by commas"
+    )
+    group: str = Field(default="breakwater-bridge", description="the consumer group")
+
+
 class Settings(BaseSettings):
     """All settings; nested ones are written `BREAKWATER_KAFKA__EVENTS_TOPIC`."""
 
@@ -129,6 +177,8 @@ class Settings(BaseSettings):
     stream: Stream = Stream()
     worker: Worker = Worker()
     http: Http = Http()
+    ingest: Ingest = Ingest()
+    bridge: Bridge = Bridge()
     ops_email: str = Field(default="ops@localhost", description="who is told of blocks and blacklistings")
     log_format: Literal["console", "json"] = Field(default="console", description="for people, or an object a line")
 
