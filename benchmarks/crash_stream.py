@@ -46,7 +46,7 @@ def make_stream(workflows: int, seed: int = 1) -> Stream:
         if number % BAD == 0:
             messages.append(Message(key, random.choice((b"{", b"[7]", b'{"event_id": 7}'))))
             bad += 1
-    return Stream(_world(workflows), messages, bad)
+    return Stream(make_world(workflows), messages, bad)
 
 
 def _workflow(number: int, random: Random) -> list[tuple[datetime, dict[str, Any]]]:
@@ -88,18 +88,20 @@ def _event(number: int, at: int, status: str, execution: int) -> dict[str, Any]:
     return {
         "event_id": f"e{number}:{status}:{at}",
         "status": status,
-        "tenant_id": _tenant(number),
+        "tenant_id": tenant_of(number),
         "workflow_id": f"wf{number}",
         "automation_version_id": f"v{number}",
         "execution_id": f"x{number}:{execution}",
     }
 
 
-def _tenant(number: int) -> str:
+def tenant_of(number: int) -> str:
+    """Whose workflow it is."""
     return f"t{number % TENANTS}"
 
 
-def _world(workflows: int) -> Document:
+def make_world(workflows: int) -> Document:
+    """So many workflows, each with a version and an automation of its own: `wf7`, `v7`, `a7`."""
     tenants = range(TENANTS)
     numbers = range(workflows)
     return {
@@ -112,12 +114,12 @@ def _world(workflows: int) -> Document:
             {"system_key": "mail", "provider": "google", "display_name": "Gmail"},
         ],
         "automations": [
-            {"id": f"a{number}", "tenant_id": _tenant(number), "name": f"Automation {number}"} for number in numbers
+            {"id": f"a{number}", "tenant_id": tenant_of(number), "name": f"Automation {number}"} for number in numbers
         ],
         "automation_versions": [
             {
                 "id": f"v{number}",
-                "tenant_id": _tenant(number),
+                "tenant_id": tenant_of(number),
                 "automation_id": f"a{number}",
                 "version": 1,
                 "status": "Paused" if number % NOT_LIVE == 0 else "Live",
@@ -125,12 +127,12 @@ def _world(workflows: int) -> Document:
             for number in numbers
         ],
         "workflows": [
-            {"workflow_id": f"wf{number}", "tenant_id": _tenant(number), "name": f"Workflow {number}"}
+            {"workflow_id": f"wf{number}", "tenant_id": tenant_of(number), "name": f"Workflow {number}"}
             for number in numbers
         ],
         "workflow_bindings": [
             {
-                "tenant_id": _tenant(number),
+                "tenant_id": tenant_of(number),
                 "automation_version_id": f"v{number}",
                 "wrk_workflow_id": f"wf{number}",
                 "status": "active",
