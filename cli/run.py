@@ -26,6 +26,7 @@ from dataflows.engine.garbage import settle
 from dataflows.engine.host import Host
 from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
+from dataflows.engine.state_files import UnusableStoreError
 from dataflows.engine.watermarks import Watermark
 from dataflows.monitor import build_flow
 from dataflows.registry import Registry
@@ -112,13 +113,16 @@ def run(
         _sink(settings, sink, stop, _dead_decisions(dead_letters, source, recovery)),
         _dead_letter_sink(settings, dead_letters, source, sink, stop),
     )
-    run_process(
-        flow,
-        recovery=recovery,
-        snapshot_interval=interval,
-        process=process or 0,
-        addresses=[] if addresses is None else addresses.split(";"),
-    )
+    try:
+        run_process(
+            flow,
+            recovery=recovery,
+            snapshot_interval=interval,
+            process=process or 0,
+            addresses=[] if addresses is None else addresses.split(";"),
+        )
+    except UnusableStoreError as error:
+        fail_usage(f"--recovery: {error}")
     if stop.begins_anew:
         # As the same process, which is the one that a supervisor knows.
         os.execv(sys.executable, [sys.executable, "-m", "cli", *sys.argv[1:]])  # noqa: S606  (our own command line)

@@ -129,6 +129,18 @@ def test_a_store_whose_making_was_interrupted_is_made_anew(
     assert _decisions(out) == expected
 
 
+def test_a_store_that_lacks_a_file_is_refused_and_the_file_named(events: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.ndjson"
+    subprocess.run(_command(events, out), check=True)
+    (state,) = out.with_suffix(".recovery").glob("lanes/*/*")
+    state.unlink()
+    again = subprocess.run(_command(events, out), stderr=subprocess.PIPE, text=True, check=False)
+    assert again.returncode == 2
+    assert again.stderr.splitlines()[-1] == (
+        f"breakwater: --recovery: {state}: No such file or directory; it is part of the recovery store"
+    )
+
+
 def test_another_file_is_not_cut_back_to_where_the_first_one_was(tmp_path: Path) -> None:
     events, first, second = tmp_path / "events.ndjson", tmp_path / "first.ndjson", tmp_path / "second.ndjson"
     write_events(events, events=4_000, workflows=50, rate=2.0)
