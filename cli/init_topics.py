@@ -9,9 +9,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from cli.options import fail_usage
+from config.kafka_client import client_settings
 from config.settings import Kafka, load_settings
 from dataflows.events import MAX_MESSAGE_BYTES as MAX_EVENT_BYTES
-from dataflows.sources.topic_log import client_settings
 
 #: Seconds that the brokers have for an answer.
 TIMEOUT = timedelta(seconds=10)

@@ -7,13 +7,17 @@ Validation contacts nothing.
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.durations import parse_duration
 
 #: A `timedelta`, written `90s`, `15m`, `24h` or `30d`.
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+#: How the librdkafka properties begin that say how to connect.
+_CONNECTION = ("security.protocol", "sasl.", "ssl.", "enable.ssl.", "socket.", "client.", "broker.address.")
 
 
 class Section(BaseModel):
@@ -44,6 +48,12 @@ class Kafka(Section):
     """The log that run events are read from."""
 
     bootstrap_servers: str = Field(default="127.0.0.1:9092", description="brokers, host:port, separated by commas")
+    client: dict[str, SecretStr] = Field(
+        default={},
+        description="how to connect: a JSON object of librdkafka's properties `security.protocol`, `sasl.*`, `ssl.*`, "
+        "`enable.ssl.*`, `socket.*`, `client.*` and `broker.address.*`; never logged",
+    )
+    sasl_password: SecretStr | None = Field(default=None, description="librdkafka's `sasl.password`; never logged")
     events_topic: str = Field(default="run_events", description="the run events, keyed by workflow")
     control_topic: str = Field(
         default="monitor_control", description="control events; as many partitions as the run events' topic"
@@ -71,6 +81,15 @@ class Kafka(Section):
         default=timedelta(seconds=30),
         description="how long after an outage no clock is followed: producers must have come back and written by then",
     )
+
+    @field_validator("client")
+    @classmethod
+    def _only_the_connection(cls, client: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        """Whatever else a client does is decided by the code that makes it, and correct for no other reason."""
+        strange = sorted(name for name in client if not name.startswith(_CONNECTION))
+        if strange:
+            raise ValueError(f"not a property of the connection: {', '.join(strange)}")
+        return client
 
 
 class Smtp(Section):

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from config.kafka_client import client_settings
 from config.settings import Kafka
 from dataflows.dead_letters import DeadLetter
 
@@ -43,8 +44,7 @@ class TopicWriter:
         self._topic = topic
         self._producer = Producer(
             {
-                "bootstrap.servers": kafka.bootstrap_servers,
-                "log_level": 2,
+                **client_settings(kafka),
                 "enable.idempotence": True,
                 "compression.type": "lz4",
                 "message.max.bytes": MAX_MESSAGE_BYTES,

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from config.kafka_client import client_settings
 from config.settings import Kafka
 from dataflows.events import MAX_MESSAGE_BYTES
 
@@ -27,8 +28,7 @@ class RunEventProducer:
         """Contacts nothing yet. `delivery_timeout`: how long the broker has to acknowledge."""
         self._topic = kafka.events_topic
         self._settings: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": kafka.bootstrap_servers,
-            "log_level": 2,
+            **client_settings(kafka),
             "enable.idempotence": True,
             "compression.type": "lz4",
             "message.max.bytes": 2 * MAX_MESSAGE_BYTES,

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -61,14 +62,24 @@ class NoKafkaError(Exception):
     """There is nothing here to start a broker from; the text says what is missing."""
 
 
+class Door(NamedTuple):
+    """A second way in, for those who have a password, over TLS."""
+
+    user: str
+    password: str
+    #: A certificate for 127.0.0.1 and its private key (PKCS #8), in one file of PEM.
+    certificate: Path
+
+
 class ApacheKafka:
     """A broker that runs from `start` to `stop`; a context manager does both.
 
     After `stop` or `kill` it can be started again: on the same port, with the same data.
     """
 
-    def __init__(self, folder: Path | None = None, *, jars: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, jars: Path | None = None, door: Door | None = None) -> None:
         """`folder` holds the data and is kept, None is a temporary one; `jars` instead of those of `find_jars`."""
+        self._door = door
         self._jars = jars
         self._given = folder
         self._folder = folder
@@ -76,6 +87,8 @@ class ApacheKafka:
         self._child: Child | None = None
         #: `host:port`; empty before the first start.
         self.bootstrap_servers = ""
+        #: `host:port` of the door; empty without one.
+        self.door_servers = ""
 
     def __enter__(self) -> "ApacheKafka":
         self.start()
@@ -106,8 +119,9 @@ class ApacheKafka:
         for attempt in range(1, _START_TRIES + 1):
             is_new = not (folder / "server.properties").exists()
             if is_new:
-                _format(java, jars, folder)
-            self.bootstrap_servers = _bootstrap_servers(folder)
+                _format(java, jars, folder, self._door)
+            servers = _advertised(folder)
+            self.bootstrap_servers, self.door_servers = servers["PLAINTEXT"], servers.get("SASL_SSL", "")
             child = Child(
                 [java, *_JAVA, "-cp", f"{jars}/*", "kafka.Kafka", folder / "server.properties"],
                 log=folder / "server.log",
@@ -170,7 +184,7 @@ def find_jars() -> Path:
     return folder
 
 
-def _format(java: str, jars: Path, folder: Path) -> None:
+def _format(java: str, jars: Path, folder: Path, door: Door | None) -> None:
     """Make the data of a new cluster, with ports that are free now."""
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "data"
@@ -184,6 +198,8 @@ def _format(java: str, jars: Path, folder: Path) -> None:
         "controller.quorum.bootstrap.servers": controller,
         "log.dirs": str(data),
     }
+    if door is not None:
+        settings |= _door_settings(door, settings)
     # Under its name only once the data is there, so that an interrupted start leaves nothing that looks like data.
     unfinished = folder / "server.properties.unfinished"
     unfinished.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
@@ -202,9 +218,25 @@ def _format(java: str, jars: Path, folder: Path) -> None:
     unfinished.rename(folder / "server.properties")
 
 
-def _bootstrap_servers(folder: Path) -> str:
+def _door_settings(door: Door, settings: dict[str, str]) -> dict[str, str]:
+    listener = f",SASL_SSL://127.0.0.1:{free_port()}"
+    login = "org.apache.kafka.common.security.plain.PlainLoginModule"
+    return {
+        "listeners": settings["listeners"] + listener,
+        "advertised.listeners": settings["advertised.listeners"] + listener,
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL",
+        "listener.name.sasl_ssl.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl_ssl.plain.sasl.jaas.config": f'{login} required user_{door.user}="{door.password}";',
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(door.certificate.resolve()),
+    }
+
+
+def _advertised(folder: Path) -> dict[str, str]:
+    """`host:port` by the listener's name."""
     lines = (folder / "server.properties").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines)["advertised.listeners"].removeprefix("PLAINTEXT://")
+    listeners = dict(line.split("=", 1) for line in lines)["advertised.listeners"]
+    return dict(listener.split("://") for listener in listeners.split(","))
 
 
 def _environment() -> dict[str, str]:

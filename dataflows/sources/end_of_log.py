@@ -8,12 +8,15 @@ stands in an open transaction counts as written: it may be committed later, and 
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import timedelta
+from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+import structlog
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec  # type: ignore[attr-defined]
 
+from config.kafka_client import client_settings
 from config.settings import Kafka
-from dataflows.sources.topic_log import client_settings, place_name
+from dataflows.sources.topic_log import place_name
 
 #: Seconds after which a question is given up; the next one will do.
 TIMEOUT = 5.0
@@ -22,12 +25,22 @@ TIMEOUT = 5.0
 #: same broker, every question is refused (FENCED_LEADER_EPOCH) until then, by default for 15 minutes.
 LEADERS_KNOWN_FOR = timedelta(seconds=2)
 
+log = structlog.get_logger(__name__)
+
 
 def admin_client(kafka: Kafka) -> AdminClient:
-    """The client that the questions are asked by."""
-    return AdminClient(
-        {**client_settings(kafka), "metadata.max.age.ms": LEADERS_KNOWN_FOR // timedelta(milliseconds=1)}
-    )
+    """The client that the questions are asked by; its `poll` tells of errors."""
+    forgetful: dict[str, Any] = {
+        "metadata.max.age.ms": LEADERS_KNOWN_FOR // timedelta(milliseconds=1),
+        "error_cb": _on_error,
+    }
+    return AdminClient({**client_settings(kafka), **forgetful})
+
+
+def _on_error(error: KafkaError) -> None:
+    """Say why nobody answers, where it is not an outage: librdkafka tries for ever and calls it one."""
+    if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):  # noqa: SLF001  (their name for own errors)
+        log.error("kafka_refused", error=error.name())
 
 
 class EndOfLog:
@@ -45,6 +58,7 @@ class EndOfLog:
 
     def ask(self) -> None:
         """Send the question."""
+        self._admin.poll(0)
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         places = {TopicPartition(*place): latest for place in self._places}
         self._asked = self._admin.list_offsets(

@@ -11,9 +11,9 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from config.kafka_client import client_settings
 from config.settings import Kafka
 from dataflows.sources.stop import StopRequest
-from dataflows.sources.topic_log import client_settings
 from dataflows.sources.topics import Topics, partitions_of
 
 #: How long the brokers have for an answer; without one they are asked again the next time.

@@ -8,6 +8,7 @@ from datetime import timedelta
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from config.kafka_client import client_settings
 from config.metrics import KAFKA_LOST
 from config.settings import Kafka
 from dataflows.times import micros
@@ -42,11 +43,6 @@ _PASSING = {
 }
 
 log = structlog.get_logger(__name__)
-
-
-def client_settings(kafka: Kafka) -> dict[str, str | int | float | bool]:
-    """What every client of ours has in common; librdkafka's own lines on stderr only when it can't go on."""
-    return {"bootstrap.servers": kafka.bootstrap_servers, "log_level": 2}
 
 
 def place_name(topic: str, partition: int) -> str:

@@ -76,6 +76,7 @@ def find_topics(admin: AdminClient, kafka: Kafka, count: LaneCount) -> Topics:
     try:
         partitions = partitions_of(admin, kafka, START_TIMEOUT)
     except KafkaException as error:
+        admin.poll(0)
         raise BrokerAwayError(f"no Kafka broker answers at {where} ({error.args[0].name()})") from None
     if kafka.events_topic not in partitions:
         raise UnreadableTopicsError(f"no topic {kafka.events_topic} at {where}: make it with `breakwater init-topics`")

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.durations import format_duration, parse_duration
+from config.kafka_client import client_settings
 from config.settings import Settings
 from config.settings_table import render
 
@@ -32,6 +33,26 @@ def test_a_wrong_value_is_named_and_the_secret_beside_it_is_not(monkeypatch: pyt
     monkeypatch.setenv("BREAKWATER_POSTGRES__URL", "postgresql+psycopg://u:hunter2@h/d")
     monkeypatch.setenv("BREAKWATER_POSTGRES__POOL_SIZE", "0")
     with pytest.raises(ValidationError, match=r"postgres\.pool_size"):
+        Settings()
+
+
+def test_a_way_into_kafka_is_taken_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREAKWATER_KAFKA__CLIENT", '{"security.protocol": "SASL_SSL", "ssl.key.password": "hunter1"}')
+    monkeypatch.setenv("BREAKWATER_KAFKA__SASL_PASSWORD", "hunter2")
+    kafka = Settings().kafka
+    assert client_settings(kafka) == {
+        "bootstrap.servers": "127.0.0.1:9092",
+        "log_level": 2,
+        "security.protocol": "SASL_SSL",
+        "ssl.key.password": "hunter1",
+        "sasl.password": "hunter2",
+    }
+    assert "hunter" not in f"{kafka!r} {kafka} {kafka.model_dump()} {kafka.model_dump_json()}"
+
+
+def test_what_is_no_property_of_the_connection_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREAKWATER_KAFKA__CLIENT", '{"auto.offset.reset": "latest", "ssl.ca.location": "ca.pem"}')
+    with pytest.raises(ValidationError, match=r"not a property of the connection: auto\.offset\.reset\s"):
         Settings()
 
 

@@ -1,0 +1,14 @@
+"""What every client of Kafka has in common: where the brokers are, and how one gets in."""
+
+from config.settings import Kafka
+
+
+def client_settings(kafka: Kafka) -> dict[str, str | int | float | bool]:
+    """librdkafka's properties of a connection; its own lines come on stderr only when it can't go on.
+
+    Holds secrets: hand it to a client and to nobody else.
+    """
+    properties = {name: value.get_secret_value() for name, value in kafka.client.items()}
+    if kafka.sasl_password is not None:
+        properties["sasl.password"] = kafka.sasl_password.get_secret_value()
+    return {**properties, "bootstrap.servers": kafka.bootstrap_servers, "log_level": 2}
