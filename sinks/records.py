@@ -1,5 +1,7 @@
 """A decision as the lifecycle keeps it: the same facts, with system keys in the form that may be stored."""
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 import sqlalchemy as sa
 
@@ -8,18 +10,28 @@ from lifecycle.record import DecisionRecord
 from lifecycle.systems import find_stored_keys
 
 
-def to_record(connection: sa.Connection, decision: Decision) -> DecisionRecord:
+def to_records(connection: sa.Connection, decisions: Sequence[Decision]) -> list[DecisionRecord]:
     """Translate. A system key that is neither listed nor plainly a name is replaced by its digest."""
+    stored = find_stored_keys(connection, {key for decision in decisions for key in _system_keys(decision)})
+    return [_to_record(decision, stored) for decision in decisions]
+
+
+def _system_keys(decision: Decision) -> set[str]:
+    key, keys = decision.observed.get("system_key"), decision.detail.get("failed_systems")
+    return {one for one in [key, *(keys if isinstance(keys, list) else [])] if isinstance(one, str)}
+
+
+def _to_record(decision: Decision, stored: Mapping[str, str]) -> DecisionRecord:
     # Times become the texts that the decision's JSON form has.
     observed, threshold, detail = (
         msgspec.to_builtins(facts) for facts in (decision.observed, decision.threshold, decision.detail)
     )
-    key, keys = observed.get("system_key"), detail.get("failed_systems")
-    failed = {one for one in keys if isinstance(one, str)} if isinstance(keys, list) else set()
-    stored = find_stored_keys(connection, failed | ({key} if isinstance(key, str) else set()))
     if "system_key" in observed:
+        key = observed["system_key"]
         observed["system_key"] = stored[key] if isinstance(key, str) else None
     if "failed_systems" in detail:
+        keys = detail["failed_systems"]
+        failed = {one for one in keys if isinstance(one, str)} if isinstance(keys, list) else set()
         detail["failed_systems"] = sorted({stored[one] for one in failed})
     return DecisionRecord(
         decision_id=decision.decision_id,

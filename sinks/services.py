@@ -3,10 +3,13 @@
 The stream delivers at least once. The first thing a transaction does is to claim the decision's id; a repeat
 finds it taken and does nothing further. So a crash anywhere, a replay of the whole topic or a second worker
 leaves the same rows.
+
+Decisions that come together share a transaction as long as nothing goes wrong, and have one each when something
+does: one that fails takes no other with it (docs/decisions/0008).
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -18,14 +21,17 @@ from config.metrics import BLOCK_SKIPPED, DECISION_LATENCY, DECISIONS_APPLIED, S
 from dataflows.decisions import Decision
 from lifecycle.kinds import DecisionOutcome
 from lifecycle.options import LifecycleOptions
-from lifecycle.record import claim_decision, set_outcome
+from lifecycle.record import claim_decisions, set_outcomes
 from sinks.faults import Fault, classify
 from sinks.handlers import HANDLERS, Effect, MalformedDecisionError
-from sinks.records import to_record
+from sinks.records import to_records
 
 _log = structlog.get_logger(__name__)
 
 NAME = "services"
+
+#: Decisions that share a transaction, at most. More would gain little, and each waits for all.
+TOGETHER = 20
 
 
 class Outcome(StrEnum):
@@ -71,8 +77,8 @@ DeadLetterWriter = Callable[[Decision, str], None]
 class ServicesSink:
     """Applies decisions by calling the lifecycle. What was applied is durable when `apply` returns.
 
-    Decisions are applied in the order given, each in a transaction of its own: one that fails takes no other
-    with it. While Postgres is away `apply` does not return, which holds the stream back; it drops nothing.
+    Decisions are applied in the order given, each wholly or not at all: one that fails takes no other with it.
+    While Postgres is away `apply` does not return, which holds the stream back; it drops nothing.
     """
 
     def __init__(
@@ -98,18 +104,36 @@ class ServicesSink:
         Raises `StoreAwayError` when asked to stop while Postgres is away, and SQLAlchemy's errors for faults of
         ours, such as a missing table; what was applied before stays applied.
         """
+        waiting = list(decisions)
         with SINK_BATCH_SECONDS.labels(NAME).time():
-            return [self._apply(decision) for decision in decisions]
+            return [
+                result
+                for begin in range(0, len(waiting), TOGETHER)
+                for result in self._apply_together(waiting[begin : begin + TOGETHER])
+            ]
 
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
 
+    def _apply_together(self, decisions: Sequence[Decision]) -> list[Result]:
+        if len(decisions) > 1:
+            try:
+                done = self._transact(decisions)
+            except (MalformedDecisionError, UnicodeError, sa.exc.SQLAlchemyError):
+                # None of them is applied: whose fault it was, and what to do about it, is found out one by one.
+                pass
+            else:
+                for decision, (result, effect) in zip(decisions, done, strict=True):
+                    self._count(decision, result, effect)
+                return [result for result, _ in done]
+        return [self._apply(decision) for decision in decisions]
+
     def _apply(self, decision: Decision) -> Result:
         conflicts = absences = 0
         while True:
             try:
-                result, effect = self._transact(decision)
+                ((result, effect),) = self._transact([decision])
             except MalformedDecisionError as error:
                 return self._refuse(decision, "malformed", str(error))
             except UnicodeError:
@@ -132,14 +156,22 @@ class ServicesSink:
             self._count(decision, result, effect)
             return result
 
-    def _transact(self, decision: Decision) -> tuple[Result, Effect | None]:
+    def _transact(self, decisions: Sequence[Decision]) -> list[tuple[Result, Effect | None]]:
+        """Apply all in one transaction, or none; what became of each."""
+        done: list[tuple[Result, Effect | None]] = []
         with self._engine.begin() as connection:
-            if not claim_decision(connection, to_record(connection, decision)):
-                return Result(Outcome.DUPLICATE), None
-            effect = HANDLERS[decision.kind](connection, decision, self._options)
-            set_outcome(connection, decision.decision_id, effect.outcome, effect.reason)
-        refused = effect.outcome is DecisionOutcome.REFUSED
-        return Result(Outcome.REFUSED if refused else Outcome.APPLIED, effect.reason), effect
+            claimed = claim_decisions(connection, to_records(connection, decisions))
+            effects: dict[str, Effect] = {}
+            for decision in decisions:
+                if decision.decision_id not in claimed or decision.decision_id in effects:
+                    done.append((Result(Outcome.DUPLICATE), None))
+                    continue
+                effect = HANDLERS[decision.kind](connection, decision, self._options)
+                effects[decision.decision_id] = effect
+                refused = effect.outcome is DecisionOutcome.REFUSED
+                done.append((Result(Outcome.REFUSED if refused else Outcome.APPLIED, effect.reason), effect))
+            set_outcomes(connection, ((id_, effect.outcome, effect.reason) for id_, effect in effects.items()))
+        return done
 
     def _hold_back(self, decision: Decision, tries: int, state: str) -> None:
         SINK_RETRIES.labels(NAME).inc()

@@ -138,6 +138,38 @@ def test_a_skipped_block_is_counted_by_status(engine: sa.Engine) -> None:
     assert metric("breakwater_block_skipped_total", status="Paused") == before + 1
 
 
+def test_one_that_fails_takes_none_of_those_with_it_that_came_together(engine: sa.Engine) -> None:
+    given_world(engine)
+    dead = DeadLetters()
+    broken = stuck("x", detail={})
+    came = [stuck("x1"), blocks(), broken, recovered("x1"), stuck("x1"), blacklists("x1")]
+    results = services(engine, dead).apply(came)
+    assert [result.outcome for result in results] == [
+        Outcome.APPLIED,
+        Outcome.APPLIED,
+        Outcome.DEAD_LETTER,
+        Outcome.APPLIED,
+        Outcome.DUPLICATE,
+        Outcome.APPLIED,
+    ]
+    assert dead == [("malformed", broken.decision_id)]
+    assert len(rows(engine, tables.decisions)) == 4
+
+
+def test_those_that_came_together_leave_what_they_leave_one_by_one(engine: sa.Engine) -> None:
+    given_world(engine)
+    came = [stuck("x1"), blocks(), stuck("x1"), recovered("x1"), blocks("mail", cause="e9"), blacklists("x1")]
+    together = services(engine).apply(came)
+    assert [result.outcome for result in together] == [
+        *(Outcome.APPLIED, Outcome.APPLIED, Outcome.DUPLICATE),
+        *(Outcome.APPLIED, Outcome.APPLIED, Outcome.APPLIED),
+    ]
+    assert [result.reason for result in together[1:5:3]] == ["blocked", "merged"]
+    before = content(engine)
+    assert {result.outcome for one in came for result in services(engine).apply([one])} == {Outcome.DUPLICATE}
+    assert content(engine) == before
+
+
 @pytest.mark.parametrize(
     ("said", "code"),
     [
