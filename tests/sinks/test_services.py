@@ -156,7 +156,7 @@ def test_one_that_fails_takes_none_of_those_with_it_that_came_together(engine: s
     assert len(rows(engine, tables.decisions)) == 4
 
 
-def test_those_that_came_together_leave_what_they_leave_one_by_one(engine: sa.Engine) -> None:
+def test_what_came_together_and_comes_again_changes_nothing(engine: sa.Engine) -> None:
     given_world(engine)
     came = [stuck("x1"), blocks(), stuck("x1"), recovered("x1"), blocks("mail", cause="e9"), blacklists("x1")]
     together = services(engine).apply(came)
