@@ -1,28 +1,50 @@
-"""The web application: console, metrics, health."""
+"""The web application: console, ingest of run events, metrics, health."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.resources import files
+from types import ModuleType
 
 from fastapi import FastAPI
 from starlette.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from api import health, metrics
 from api.console import blacklist, decisions, tasks
 from api.database import Database
 from api.errors import add_error_handlers, refuse
 from api.guard import Guard
+from api.ingest import IngestFirst
 
 
-def create_app(database: Database, *, public_url: str, allowed_hosts: Collection[str] = ()) -> FastAPI:
-    """Build the application; contacts nothing. It closes `database` when it ends.
+def create_app(
+    database: Database, *, public_url: str, allowed_hosts: Collection[str] = (), ingest: ASGIApp | None = None
+) -> FastAPI:
+    """Build the application; contacts nothing. It closes `database` when it ends. `ingest` takes in run events.
 
     It answers to loopback names, plain addresses, the host of `public_url` and `allowed_hosts`. There is no sign-in
     yet: whoever reaches it may read everything and claim tasks, so the caller decides who can.
     """
+    app = _application(database, health, metrics, tasks, decisions, blacklist)
+    for path in ("/", "/console", "/console/"):
+        app.add_api_route(path, _to_console, methods=["GET"])
+    app.mount("/static", _Static(directory=str(files("api") / "static")))
+    app.add_middleware(Guard, public_url=public_url, allowed_hosts=allowed_hosts, refuse=refuse)
+    if ingest is not None:
+        app.add_middleware(IngestFirst, ingest=ingest)
+    return app
 
+
+def create_ingest_only_app(database: Database, ingest: ASGIApp) -> FastAPI:
+    """Build the application without a console: all that it takes in is authenticated, the rest says how it fares."""
+    app = _application(database, health, metrics)
+    app.add_middleware(IngestFirst, ingest=ingest)
+    return app
+
+
+def _application(database: Database, *parts: ModuleType) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
@@ -30,13 +52,9 @@ def create_app(database: Database, *, public_url: str, allowed_hosts: Collection
 
     app = FastAPI(title="Breakwater", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.state.database = database
-    for part in (health, metrics, tasks, decisions, blacklist):
+    for part in parts:
         app.include_router(part.router)
-    for path in ("/", "/console", "/console/"):
-        app.add_api_route(path, _to_console, methods=["GET"])
-    app.mount("/static", _Static(directory=str(files("api") / "static")))
     add_error_handlers(app)
-    app.add_middleware(Guard, public_url=public_url, allowed_hosts=allowed_hosts, refuse=refuse)
     return app
 
 

@@ -1,4 +1,4 @@
-"""`breakwater api`: the console, `/metrics` and the health checks over HTTP."""
+"""`breakwater api`: the console, the ingest of run events, `/metrics` and the health checks over HTTP."""
 
 import socket
 from ipaddress import ip_address
@@ -21,35 +21,47 @@ def api(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="One more name that requests may be addressed to.", metavar="NAME")
     ] = None,
+    only_ingest: Annotated[
+        bool, typer.Option("--only-ingest", help="Serve no console, so that it may listen beyond loopback.")
+    ] = False,
 ) -> None:
-    """Serve the console, /metrics and the health checks."""
+    """Serve the console, run events over HTTP, /metrics and the health checks."""
     import uvicorn
 
-    from api.app import create_app
+    from api.app import create_app, create_ingest_only_app
     from api.database import Database
+    from api.ingest import create_ingest_app
+    from cli.ingest import ingest_parts
+    from sinks.run_events import RunEventProducer
 
     settings = load_settings()
     configure_logs(settings.log_format)
     host = settings.http.host if host is None else host
     port = settings.http.port if port is None else port
-    if not is_loopback(host):
+    if not is_loopback(host) and not only_ingest:
         if not without_sign_in:
             fail_usage(
                 f"--host {host}: this version has no sign-in, so it listens on loopback alone;"
                 " --without-sign-in lets everybody in who can reach it"
             )
         structlog.get_logger(__name__).warning("console_without_sign_in", host=host, port=port)
+    database = Database(settings.postgres.url.get_secret_value(), pool_size=settings.postgres.pool_size)
+    producer = RunEventProducer(settings.kafka, settings.ingest.delivery_timeout)
+    parts = ingest_parts(settings, database, producer)
     listener = _listen(host, port)
-    app = create_app(
-        Database(settings.postgres.url.get_secret_value(), pool_size=settings.postgres.pool_size),
-        public_url=settings.http.public_url,
-        allowed_hosts=[host, *(allow_host or ())],
-    )
+    ingest = create_ingest_app(parts)
+    if only_ingest:
+        app = create_ingest_only_app(database, ingest)
+    else:
+        hosts = [host, *(allow_host or ())]
+        app = create_app(database, public_url=settings.http.public_url, allowed_hosts=hosts, ingest=ingest)
     name = f"[{host}]" if ":" in host else host
-    typer.echo(f"console: http://{name}:{listener.getsockname()[1]}/console")
+    what, path = ("ingest", "") if only_ingest else ("console", "/console")
+    typer.echo(f"{what}: http://{name}:{listener.getsockname()[1]}{path}")
     uvicorn.Server(
         uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
     ).run(sockets=[listener])
+    producer.close()
 
 
 def is_loopback(host: str) -> bool:
