@@ -83,11 +83,20 @@ class Program:
 class Stack:
     """All processes, and one stream through them; use it as a context manager."""
 
-    def __init__(self, folder: Path, stream: Stream, *, processes: int = 1, apache: bool | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stream: Stream,
+        *,
+        processes: int = 1,
+        apache: bool | None = None,
+        snapshot_interval: str = "500ms",
+    ) -> None:
         """`processes` of the monitor; `apache`: whether the broker is Apache Kafka, None where it can be."""
         self._folder = folder
         self._stream = stream
         self._processes = processes
+        self._snapshot_interval = snapshot_interval
         self._cleanup = ExitStack()
         self.kafka: ApacheKafka | MockKafka
         self.why_no_apache = "" if apache else why_no_apache() if apache is None else "not wanted"
@@ -205,7 +214,7 @@ class Stack:
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count > 0)
 
     def _monitor(self) -> list[str]:
-        recovery = ["--recovery", str(self._folder / "recovery"), "--snapshot-interval", "500ms"]
+        recovery = ["--recovery", str(self._folder / "recovery"), "--snapshot-interval", self._snapshot_interval]
         return ["run", "--source", "kafka", "--sink", "services", *recovery, "--processes", str(self._processes)]
 
     def _environment(self, url: str) -> dict[str, str]:

@@ -100,8 +100,11 @@ def tenant_of(number: int) -> str:
     return f"t{number % TENANTS}"
 
 
-def make_world(workflows: int) -> Document:
-    """So many workflows, each with a version and an automation of its own: `wf7`, `v7`, `a7`."""
+def make_world(workflows: int, *, not_live: int = NOT_LIVE) -> Document:
+    """So many workflows, each with a version and an automation of its own: `wf7`, `v7`, `a7`.
+
+    `not_live`: one automation in so many; none for 0.
+    """
     tenants = range(TENANTS)
     numbers = range(workflows)
     return {
@@ -122,7 +125,7 @@ def make_world(workflows: int) -> Document:
                 "tenant_id": tenant_of(number),
                 "automation_id": f"a{number}",
                 "version": 1,
-                "status": "Paused" if number % NOT_LIVE == 0 else "Live",
+                "status": "Paused" if not_live and number % not_live == 0 else "Live",
             }
             for number in numbers
         ],
