@@ -89,13 +89,23 @@ class Intake:
         for index, raw in enumerate(raws):
             if not raw or raw.isspace():
                 continue
+            message = raw
             try:
-                event = _decode(raw, index, unwrap)
+                try:
+                    event = decode(raw)
+                except Unusable:
+                    inner = raw if unwrap is None else unwrap(index)
+                    if inner is raw:
+                        raise
+                    # What it holds is kept if it can't be used: its envelope may be in headers, which are not.
+                    message = inner
+                    event = decode(inner)
                 times.append(self._check(event, latest))
                 events.append(event)
             except Unusable as fault:
-                sha256 = hashlib.sha256(raw).hexdigest()
-                dead_letters.append(self._dead_letter(offset_of(index), raw[:MAX_KEPT_BYTES], fault, len(raw), sha256))
+                sha256 = hashlib.sha256(message).hexdigest()
+                kept = message[:MAX_KEPT_BYTES]
+                dead_letters.append(self._dead_letter(offset_of(index), kept, fault, len(message), sha256))
         return Taken(events, times, dead_letters)
 
     def _dead_letter(self, offset: int, kept: bytes, fault: Unusable, size: int, sha256: str) -> DeadLetter:
@@ -117,13 +127,3 @@ class Intake:
         if isinstance(event, RunEvent):
             identify(event, self._registry)
         return time
-
-
-def _decode(raw: bytes, index: int, unwrap: Callable[[int], bytes] | None) -> Event:
-    try:
-        return decode(raw)
-    except Unusable:
-        inner = raw if unwrap is None else unwrap(index)
-        if inner is raw:
-            raise
-    return decode(inner)

@@ -62,6 +62,20 @@ def test_both_modes_are_read_over_the_protocol() -> None:
             check(monitor)
 
 
+def test_of_one_that_can_not_be_used_the_run_event_is_kept_so_that_it_can_be_fed_in_again() -> None:
+    refused = {**run_without(1, "event_id", "occurred_at"), "http_status": 7}
+    message = kafka.to_binary_event(CloudEvent({"id": "1", "source": "/jobs", "type": "run", "time": time(1)}, refused))
+    with a_broker(1) as broker:
+        write = writer(broker, Producer({"bootstrap.servers": broker.mock.bootstrap_servers, "log_level": 2}))
+        write(message.value, message.headers)
+        with Monitor(broker, Clock(time(5))) as monitor:
+            monitor.wait_for("a dead letter", lambda: monitor.dead_letters)
+            (dead_letter,) = monitor.dead_letters
+    expected = {**refused, "event_id": event_id_of("/jobs", "1"), "occurred_at": time(1).isoformat()}
+    assert (dead_letter.code.value, json.loads(dead_letter.raw)) == ("invalid_field", expected)
+    assert dead_letter.size == len(dead_letter.raw)
+
+
 @pytest.mark.timeout(180)
 def test_both_modes_are_read_from_apache_kafka(apache_kafka: ApacheKafka) -> None:
     topics = Topics(apache_kafka, 1)
