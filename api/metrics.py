@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api.database import Database, DatabaseOfApp
 from config import metrics
 from config.metrics import ReadGauge
+from lifecycle.dead_letter_replays import count_replayed
 from lifecycle.decisions import count_decisions
 from lifecycle.kinds import DecisionKind, Priority, TaskKind
 from lifecycle.overview import read_overview
@@ -45,6 +46,7 @@ class _DatabaseCollector(Collector):
         try:
             with self._database.read() as connection:
                 overview, decisions = read_overview(connection), count_decisions(connection)
+                replayed = count_replayed(connection)
         except sa.exc.SQLAlchemyError as error:
             _log.warning("scrape_without_database", error=type(error).__qualname__)
             yield _gauge(metrics.DATABASE_UP, {(): 0})
@@ -61,6 +63,7 @@ class _DatabaseCollector(Collector):
             },
         )
         yield _gauge(metrics.DECISIONS_RECORDED, _by_kind(decisions))
+        yield _gauge(metrics.DEAD_LETTERS_REPLAYED, {(code,): count for code, count in replayed.items()})
 
 
 def _by_kind(decisions: Mapping[str, int]) -> dict[tuple[str, ...], int]:

@@ -17,10 +17,12 @@ COMMANDS = {
     "demo": "cli.demo.command",
     "api": "cli.api",
     "worker": "cli.worker",
+    "bridge": "cli.bridge",
     "migrate": "cli.migrate",
     "seed": "cli.seed",
     "init-topics": "cli.init_topics",
     "schema": "cli.schema",
+    "dead-letters": "cli.dead_letters",
 }
 
 
@@ -31,13 +33,18 @@ class _LazyGroup(TyperGroup):
         """All names, in the order of the help page."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:  # type: ignore[override]  # noqa: ARG002
-        """Import and build one command."""
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | TyperGroup | None:  # type: ignore[override]  # noqa: ARG002
+        """Import and build one command, or a group of them."""
         if cmd_name not in COMMANDS:
             return None
+        found = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
+        if isinstance(found, typer.Typer):
+            group = typer.main.get_command(found)
+            assert isinstance(group, TyperGroup)
+            group.name = cmd_name
+            return group
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        function = getattr(import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
-        single.command(cmd_name)(function)
+        single.command(cmd_name)(found)
         command = typer.main.get_command(single)
         assert isinstance(command, TyperCommand)
         return command

@@ -73,3 +73,6 @@ TASKS_OPEN = ReadGauge("breakwater_tasks_open", "Open tasks, by kind and priorit
 DECISIONS_RECORDED = ReadGauge(
     "breakwater_decisions_recorded", "Decisions in the database, by kind (applied or refused).", ("kind",)
 )
+DEAD_LETTERS_REPLAYED = ReadGauge(
+    "breakwater_dead_letters_replayed", "Dead letters that were fed in again, by reason code.", ("code",)
+)

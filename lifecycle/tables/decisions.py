@@ -136,7 +136,23 @@ dead_letters = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     now("recorded_at"),
+    sa.Column("replayed_at", Time),
+    sa.Column("replayed_by", sa.Text),
+    sa.Column("replayed_topic", sa.Text),
+    sa.Column("replayed_partition", sa.Integer),
+    sa.Column(
+        "replayed_offset",
+        sa.BigInteger,
+        comment="where it was fed in last; a dead letter with that position came of it",
+    ),
     sa.UniqueConstraint("source", "partition", "offset", name="one_dead_letter_per_position"),
     sa.Index("dead_letters_by_code", "code", "id"),
+    sa.Index(
+        "replayed_dead_letters_by_place",
+        "replayed_topic",
+        "replayed_partition",
+        "replayed_offset",
+        postgresql_where=sa.text("replayed_at IS NOT NULL"),
+    ),
     comment="Messages that could not be used. The raw bytes are in the topic or file, never here.",
 )
