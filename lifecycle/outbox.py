@@ -63,13 +63,7 @@ def put_notices(connection: sa.Connection, *, tenant_id: str, notices: list[Noti
     )
     if not rows:
         return 0
-    new = connection.execute(
-        insert(tables.notifications)
-        .values(delivered_at=sa.case((sa.bindparam("in_app", type_=sa.Boolean), sa.func.now())))
-        .on_conflict_do_nothing(index_elements=["dedup_key"])
-        .returning(tables.notifications.c.id, tables.notifications.c.channel),
-        rows,
-    ).all()
+    new = connection.execute(_PUT_NOTIFICATIONS, rows).all()
     emails = sorted(row.id for row in new if row.channel == Channel.EMAIL)
     if emails:
         _queue.configure_task(
@@ -139,9 +133,7 @@ def put_event(connection: sa.Connection, event: OutboxEvent) -> None:
     The caller holds the subject's row lock, so the jobs' order is the order of the commits.
     """
     new = connection.execute(
-        insert(tables.outbox_events)
-        .on_conflict_do_nothing(index_elements=["event_id"])
-        .returning(tables.outbox_events.c.event_id),
+        _PUT_EVENT,
         {
             "event_id": event.event_id,
             "type": event.type,
@@ -164,3 +156,16 @@ def put_event(connection: sa.Connection, event: OutboxEvent) -> None:
 def _driver_connection(connection: sa.Connection) -> Any:
     """The psycopg connection under a SQLAlchemy one: the job is part of its transaction."""
     return connection.connection.driver_connection
+
+
+_PUT_NOTIFICATIONS = (
+    insert(tables.notifications)
+    .values(delivered_at=sa.case((sa.bindparam("in_app", type_=sa.Boolean), sa.func.now())))
+    .on_conflict_do_nothing(index_elements=["dedup_key"])
+    .returning(tables.notifications.c.id, tables.notifications.c.channel)
+)
+_PUT_EVENT = (
+    insert(tables.outbox_events)
+    .on_conflict_do_nothing(index_elements=["event_id"])
+    .returning(tables.outbox_events.c.event_id)
+)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -66,17 +67,21 @@ def count_stuck(
 
 
 def _merge(connection: sa.Connection, execution: Execution, facts: dict[str, datetime | str]) -> None:
-    statement = insert(_stuck).values(
-        tenant_id=execution.tenant_id,
-        workflow_id=execution.workflow_id,
-        execution_id=execution.execution_id,
-        automation_version_id=execution.automation_version_id,
+    row = {
+        "tenant_id": execution.tenant_id,
+        "workflow_id": execution.workflow_id,
+        "execution_id": execution.execution_id,
+        "automation_version_id": execution.automation_version_id,
         **facts,
-    )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["tenant_id", "workflow_id", "execution_id"],
-            # The first word on each fact stands.
-            set_={name: sa.func.coalesce(_stuck.c[name], statement.excluded[name]) for name in facts},
-        )
+    }
+    connection.execute(_merging(tuple(facts)), row)
+
+
+@cache
+def _merging(facts: tuple[str, ...]) -> sa.Insert:
+    statement = insert(_stuck)
+    return statement.on_conflict_do_update(
+        index_elements=["tenant_id", "workflow_id", "execution_id"],
+        # The first word on each fact stands.
+        set_={name: sa.func.coalesce(_stuck.c[name], statement.excluded[name]) for name in facts},
     )

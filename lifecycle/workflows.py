@@ -30,17 +30,13 @@ def find_workflow(
     A workflow without a row of its own is one that stands for a version (spec 10) and bears the automation's name.
     `version_id`, where given, must be the tenant's too.
     """
-    if version_id is not None and _automation_name(connection, tenant_id, version_id) is None:
+    found = connection.execute(
+        _FIND_WORKFLOW, {"tenant": tenant_id, "workflow": workflow_id, "version": version_id}
+    ).one()
+    if version_id is not None and found.of_version is None:
         return Refusal.AUTOMATION_VERSION_NOT_FOUND
-    row = connection.execute(
-        sa.select(tables.workflows.c.tenant_id, tables.workflows.c.name).where(
-            tables.workflows.c.workflow_id == workflow_id
-        )
-    ).first()
-    if row is None:
-        name = _automation_name(connection, tenant_id, workflow_id)
-    else:
-        name = row.name if row.tenant_id == tenant_id else None
+    # A workflow with a row is its owner's alone.
+    name = found.name if found.owner == tenant_id else found.of_itself if found.owner is None else None
     if name is None:
         return Refusal.WORKFLOW_NOT_FOUND
     return Workflow(tenant_id=tenant_id, workflow_id=workflow_id, name=name)
@@ -74,8 +70,9 @@ def version_of_workflow(connection: sa.Connection, tenant_id: str, workflow_id: 
     return itself
 
 
-def _automation_name(connection: sa.Connection, tenant_id: str, version_id: str) -> str | None:
-    return connection.execute(
+def _automation_name(version: str) -> sa.ScalarSelect[str]:
+    """The name of the automation that a version of the tenant belongs to; `version` names the parameter."""
+    return (
         sa.select(tables.automations.c.name)
         .join(
             tables.automation_versions,
@@ -84,5 +81,19 @@ def _automation_name(connection: sa.Connection, tenant_id: str, version_id: str)
                 _versions.automation_id == tables.automations.c.id,
             ),
         )
-        .where(_versions.tenant_id == tenant_id, _versions.id == version_id)
-    ).scalar()
+        .where(_versions.tenant_id == sa.bindparam("tenant"), _versions.id == sa.bindparam(version))
+        .scalar_subquery()
+    )
+
+
+def _of_workflow(column: sa.Column[str]) -> sa.ScalarSelect[str]:
+    return sa.select(column).where(tables.workflows.c.workflow_id == sa.bindparam("workflow")).scalar_subquery()
+
+
+#: One round trip for all that is asked of a workflow.
+_FIND_WORKFLOW = sa.select(
+    _automation_name("version").label("of_version"),
+    _automation_name("workflow").label("of_itself"),
+    _of_workflow(tables.workflows.c.tenant_id).label("owner"),
+    _of_workflow(tables.workflows.c.name).label("name"),
+)
