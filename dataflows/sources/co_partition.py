@@ -1,4 +1,4 @@
-"""Partition p of several topics, read as one stream in the order in which it was written.
+"""The logs of a lane, read as one stream in the order in which it was written.
 
 A control event must not reach a detector hours before the run events that were written before it: it would move
 the watermark past all of them. So, as Kafka Streams does, the topic whose next message was written first goes
@@ -12,8 +12,8 @@ from typing import Protocol
 
 from confluent_kafka import Message
 
-#: How long one topic may keep the others waiting: its broker may be away.
-PATIENCE = timedelta(seconds=2)
+#: How long one topic may keep the others waiting: its broker may be away. Long enough for an election.
+PATIENCE = timedelta(seconds=10)
 
 
 class Log(Protocol):

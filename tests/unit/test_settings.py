@@ -42,6 +42,7 @@ def test_a_way_into_kafka_is_taken_and_not_shown(monkeypatch: pytest.MonkeyPatch
     kafka = Settings().kafka
     assert client_settings(kafka) == {
         "bootstrap.servers": "127.0.0.1:9092",
+        "reconnect.backoff.max.ms": 1000,
         "log_level": 2,
         "security.protocol": "SASL_SSL",
         "ssl.key.password": "hunter1",
