@@ -37,7 +37,7 @@ def wait_for(what: str, is_so: Callable[[], object]) -> None:
 
 
 def read_topic(kafka: Kafka, topic: str, count: int) -> list[Message]:
-    """The messages of a topic, from the earliest on, once there are so many."""
+    """The messages of a topic, from the earliest on, once there are so many of them."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "test", "log_level": 2})
     try:
         partitions = consumer.list_topics(timeout=PATIENCE).topics[topic].partitions
@@ -48,7 +48,7 @@ def read_topic(kafka: Kafka, topic: str, count: int) -> list[Message]:
             found += [message for message in consumer.consume(count, 0.1) if message.error() is None]
     finally:
         consumer.close()
-    assert len(found) == count
+    assert len(found) >= count
     return found
 
 
