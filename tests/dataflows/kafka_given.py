@@ -41,9 +41,11 @@ LARGE = {"message.max.bytes": 4 << 20}
 GRACE = timedelta(seconds=3)
 
 
-def wait_for(what: str, is_so: Callable[[], object], do: Callable[[], object] = lambda: None) -> None:
-    """Go on with `do` until it is so, or fail."""
-    end = time.monotonic() + PATIENCE
+def wait_for(
+    what: str, is_so: Callable[[], object], do: Callable[[], object] = lambda: None, *, patience: float = PATIENCE
+) -> None:
+    """Go on with `do` until it is so, or fail after so many seconds."""
+    end = time.monotonic() + patience
     while not is_so():
         assert time.monotonic() < end, f"waited in vain: {what}"
         do()
