@@ -2,6 +2,7 @@
 
 import json
 import resource
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from cli.embedded.apache_kafka import ApacheKafka
 from tests.dataflows.apache_given import Topics
 from tests.dataflows.kafka_given import go_on, wait_for
 from tests.dataflows.run_given import FIRST, SPAN, a_day, a_monitor, end_well, expected, ids, written
-from tests.given import DAY, changed, denied, ended
+from tests.given import DAY, Line, changed, denied, ended
 from tests.lifecycle.given import given_world, version
+
+PARTITIONS = 3
 
 #: What librdkafka holds ready of a log, and what the allocator rounds up; the messages below are more than twice that.
 QUEUES = 32 << 20
@@ -21,7 +24,7 @@ QUEUES = 32 << 20
 
 @pytest.fixture
 def topics(apache_kafka: ApacheKafka) -> Topics:
-    return Topics(apache_kafka, 3)
+    return Topics(apache_kafka, PARTITIONS)
 
 
 def test_months_of_backlog_give_what_detect_gives_and_a_stop_leaves_nothing_unread(
@@ -46,27 +49,71 @@ def test_months_of_backlog_give_what_detect_gives_and_a_stop_leaves_nothing_unre
     assert topics.committed() == topics.ends()
 
 
+class Gate:
+    """A place in the stream behind which nothing can be seen until it is opened: an open transaction in every log.
+
+    So the stream can stand in its middle, and no clock is followed there.
+    """
+
+    def __init__(self, topics: Topics, name: str, at: int) -> None:
+        """`at`: the number of the line before which it stands."""
+        minute = SPAN / 2
+        self.lines: list[Line] = []
+        self._client = topics.transaction()
+        for partition in range(PARTITIONS):
+            lines = [
+                ended(minute, f"{name}{partition}", workflow_id=name),
+                changed(minute, "Live", "Paused", workflow_id=name),
+            ]
+            topics.write(lines, partition=partition, written=FIRST + at, by=self._client)
+            self.lines += lines
+
+    def open(self) -> None:
+        """Let the stream go on."""
+        self._client.commit_transaction(30)
+
+
 def test_a_broker_killed_in_mid_stream_changes_no_decision(topics: Topics, tmp_path: Path) -> None:
     lines = a_day(2)
     half = len(lines) // 2
-    # Nothing behind an open transaction can be seen: the stream stays in its middle until it is committed.
-    gate = [ended(SPAN / 2, f"gate{partition}", workflow_id="gate") for partition in range(3)]
-    control = [changed(SPAN / 2, "Live", "Paused", workflow_id="gate") for partition in range(3)]
-    then = expected([*lines[:half], *gate, *control, *lines[half:]])
     topics.write(lines[:half], written=FIRST)
-    gatekeeper = topics.transaction()
-    for partition in range(3):
-        topics.write([gate[partition], control[partition]], partition=partition, written=FIRST + half, by=gatekeeper)
-    topics.write(lines[half:], written=FIRST + half + 1)
+    gate = Gate(topics, "gate", half)
+    topics.write(lines[half:], written=FIRST + half + 2)
+    then = expected([*lines[:half], *gate.lines, *lines[half:]])
     with a_monitor(topics.settings, tmp_path) as process:
         wait_for("some decisions", lambda: ids(tmp_path))
         topics.broker.kill()
         topics.broker.start()
-        gatekeeper.commit_transaction(30)
+        gate.open()
         wait_for("all decisions", lambda: ids(tmp_path) >= then.keys())
         end_well(process)
     assert {decision.decision_id: decision for decision in written(tmp_path)} == then
     assert len(written(tmp_path)) == len(then), "resumed by itself: nothing was read twice"
+
+
+def test_a_monitor_killed_in_mid_stream_loses_nothing_and_repeats_the_same_ids_only(
+    topics: Topics, tmp_path: Path
+) -> None:
+    lines = a_day(2)
+    cuts = len(lines) // 3, 2 * len(lines) // 3
+    topics.write(lines[: cuts[0]], written=FIRST)
+    first = Gate(topics, "first", cuts[0])
+    topics.write(lines[cuts[0] : cuts[1]], written=FIRST + cuts[0] + 2)
+    second = Gate(topics, "second", cuts[1] + 2)
+    topics.write(lines[cuts[1] :], written=FIRST + cuts[1] + 4)
+    then = expected([*lines[: cuts[0]], *first.lines, *lines[cuts[0] : cuts[1]], *second.lines, *lines[cuts[1] :]])
+    seen: set[str] = set()
+    for gate in (first, second):
+        with a_monitor(topics.settings, tmp_path) as process:
+            wait_for("more decisions", lambda: len(ids(tmp_path) - seen) > 5)  # noqa: B023  (called in this round only)
+            process.send_signal(signal.SIGKILL)
+        seen |= ids(tmp_path)
+        gate.open()
+    with a_monitor(topics.settings, tmp_path) as process:
+        wait_for("all decisions", lambda: ids(tmp_path) >= then.keys())
+        end_well(process)
+    assert seen <= then.keys()
+    assert {decision.decision_id: decision for decision in written(tmp_path)} == then
 
 
 def test_a_sink_that_stands_still_holds_the_stream_up_and_memory_does_not_grow(
