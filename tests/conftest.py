@@ -7,7 +7,7 @@ import pytest
 import redis as redis_client
 import sqlalchemy as sa
 
-from cli.embedded.apache_kafka import ApacheKafka, NoKafkaError
+from cli.embedded.apache_kafka import ApacheKafka, NoKafkaError, find_jars, find_java
 from cli.embedded.kafka import MockKafka
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.redis import EmbeddedRedis
@@ -16,6 +16,16 @@ from lifecycle.migrate import migrate
 
 _TEMPLATE = "migrated"
 _numbers = count(1)
+
+
+def pytest_report_header() -> str:
+    """Say in one line what stands for Kafka in these tests."""
+    try:
+        find_java()
+        find_jars()
+    except NoKafkaError as missing:
+        return f"kafka: the double of its protocol alone, the tests of Apache Kafka are SKIPPED ({missing})"
+    return "kafka: Apache Kafka, and the double of its protocol"
 
 
 @pytest.fixture(scope="session")
