@@ -1,20 +1,20 @@
 """The registry that Postgres holds, as the intake asks it: from memory, and again when memory may be wrong.
 
-An event that comes before the registry has its version is a dead letter at once: the 30 seconds for which such
-events are to be parked (spec 10) are not built yet.
+Events from Kafka that are ahead of the registry are parked (`dataflows.admission`), which asks for their versions
+beside the stream; those of a file are asked for once, while they wait.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
 import sqlalchemy as sa
 import structlog
 
-from dataflows.registry import Binding
-from lifecycle.registry import VersionBinding, find_binding, read_bindings
+from dataflows.registry import Binding, LookUp
+from lifecycle.registry import VersionBinding, find_binding, find_bindings, read_bindings
 
 #: Memory is renewed this often. A binding changed otherwise is known when an event contradicts the old one.
 REFRESH = timedelta(seconds=30)
@@ -63,6 +63,41 @@ class _Refresh(threading.Thread):
         return self._bindings
 
 
+class _LookUp(threading.Thread):
+    """Asks for some versions beside the stream; one statement. It dies with the process too."""
+
+    def __init__(
+        self, engine: sa.Engine, automation_version_ids: Sequence[str], learn: Callable[[str, Binding | None], None]
+    ) -> None:
+        super().__init__(name="registry-look-up", daemon=True)
+        self._engine = engine
+        self._ids = automation_version_ids
+        self._learn = learn
+        self._found: Bindings | None = None
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        """Ask; `answer` has what came of it."""
+        try:
+            with self._engine.connect() as connection:
+                self._found = _find(connection, self._ids)
+        except Exception as error:  # noqa: BLE001  (raised again where somebody listens)
+            self._error = error
+
+    def answer(self) -> bool | None:
+        """As the protocol has it; an error that is not the database's absence is raised."""
+        if self.is_alive():
+            return None
+        if self._found is None:
+            if not isinstance(self._error, sa.exc.OperationalError):
+                assert self._error is not None
+                raise self._error
+            return False
+        for automation_version_id in self._ids:
+            self._learn(automation_version_id, self._found.get(automation_version_id))
+        return True
+
+
 class DatabaseRegistry:
     """All bindings in memory, read before the first event and again every `REFRESH`, beside the stream.
 
@@ -88,9 +123,25 @@ class DatabaseRegistry:
 
     def binding(self, automation_version_id: str) -> Binding | None:
         """The binding of a version. Blocks while the database is away and the version unknown."""
+        return self.known(automation_version_id) or self.recheck(automation_version_id)
+
+    def known(self, automation_version_id: str) -> Binding | None:
+        """The binding in memory, which is kept fresh. Blocks at the first call alone."""
         if self._refresh is not None or self._clock() - self._read_at > REFRESH.total_seconds():
             self._keep_fresh()
-        return self._bindings.get(automation_version_id) or self.recheck(automation_version_id)
+        return self._bindings.get(automation_version_id)
+
+    def look_up(self, automation_version_ids: Sequence[str]) -> LookUp:
+        """Ask for versions beside the stream, whatever was asked before."""
+        asked = _LookUp(self._engine, automation_version_ids, self._take_note)
+        asked.start()
+        return asked
+
+    def look_up_now(self, automation_version_ids: Sequence[str]) -> None:
+        """Ask for versions in one statement. Blocks while the database is away."""
+        found = self._insist(lambda connection: _find(connection, automation_version_ids))
+        for automation_version_id in automation_version_ids:
+            self._take_note(automation_version_id, found.get(automation_version_id))
 
     def recheck(self, automation_version_id: str) -> Binding | None:
         """The binding as the database has it, give or take `ASK_AGAIN`. Blocks while the database is away."""
@@ -108,11 +159,13 @@ class DatabaseRegistry:
 
     def _look_up(self, automation_version_id: str) -> None:
         row = self._insist(lambda connection: find_binding(connection, automation_version_id))
-        binding = None if row is None else _binding(row)
+        self._take_note(automation_version_id, None if row is None else _binding(row))
+        self._asked.add(automation_version_id)
+
+    def _take_note(self, automation_version_id: str, binding: Binding | None) -> None:
         _learn(self._bindings, automation_version_id, binding)
         if self._refresh is not None:
             self._refresh.learned[automation_version_id] = binding
-        self._asked.add(automation_version_id)
 
     def _ask_all(self) -> None:
         began = self._clock()
@@ -155,6 +208,10 @@ class DatabaseRegistry:
 
 def _read(connection: sa.Connection) -> Bindings:
     return {row.automation_version_id: _binding(row) for row in read_bindings(connection)}
+
+
+def _find(connection: sa.Connection, automation_version_ids: Sequence[str]) -> Bindings:
+    return {row.automation_version_id: _binding(row) for row in find_bindings(connection, automation_version_ids)}
 
 
 def _learn(bindings: Bindings, automation_version_id: str, binding: Binding | None) -> None:

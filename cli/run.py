@@ -159,6 +159,7 @@ def _kafka_source(
             new_host=new_host,
             max_future_skew=micros(settings.stream.max_future_skew),
             stop=stop,
+            registry_patience=micros(settings.stream.registry_patience),
             lane_count=LaneCount(None if recovery is None else recovery / LANES),
         )
     except BrokerAwayError as error:

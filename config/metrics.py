@@ -10,6 +10,10 @@ from prometheus_client import Counter, Gauge, Histogram
 EVENTS = Counter("breakwater_events_total", "Run events read, by outcome (used, duplicate).", ["outcome"])
 EVENTS_LATE = Counter("breakwater_events_late_total", "Run events later than the allowed lateness.")
 DEAD_LETTERS = Counter("breakwater_dead_letters_total", "Messages that can't be used, by reason code.", ["code"])
+EVENTS_PARKED = Gauge("breakwater_events_parked", "Events that wait for the registry, by partition.", ["partition"])
+EVENTS_GIVEN_UP = Counter(
+    "breakwater_events_given_up_total", "Events that waited for the registry and had to make room for others."
+)
 CONFLICTING_TERMINAL = Counter(
     "breakwater_conflicting_terminal_total",
     "Second terminal events of an execution that differ from the first.",

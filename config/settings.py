@@ -111,6 +111,10 @@ class Stream(Section):
         default=timedelta(minutes=5),
         description="an event further ahead of the receiving clock is a dead letter",
     )
+    registry_patience: Duration = Field(
+        default=timedelta(seconds=30),
+        description="how long an event from Kafka waits for its version before it is a dead letter",
+    )
     snapshot_interval: Duration = Field(
         default=timedelta(seconds=10), description="recovery epoch: what a restart replays at most"
     )

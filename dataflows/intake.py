@@ -7,10 +7,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from dataflows.admission import Admission
 from dataflows.dead_letters import MAX_KEPT_BYTES, DeadLetter, DeadLetterCode, Position, Unusable
 from dataflows.decode import decode, decode_all
 from dataflows.events import MAX_MESSAGE_BYTES, Event, RunEvent
-from dataflows.registry import Registry, TrustingRegistry, identify
+from dataflows.parking import Parked
+from dataflows.registry import Registry, TrustingRegistry, agrees, identify
 from dataflows.sources.lines import Oversized
 from dataflows.times import EPOCH, MICROSECOND
 
@@ -27,16 +29,25 @@ class Intake:
     """Turns one partition's messages into events."""
 
     def __init__(
-        self, source: str, partition: int, registry: Registry, *, horizon: Callable[[], int] | None = None
+        self,
+        source: str,
+        partition: int,
+        registry: Registry,
+        *,
+        horizon: Callable[[], int] | None = None,
+        admission: Admission | None = None,
     ) -> None:
         """`horizon` gives the latest event time that is believed now.
 
-        Without it every time is believed: a recorded file has no receiving clock.
+        Without it every time is believed: a recorded file has no receiving clock. `admission` lets events wait that
+        are ahead of the registry; without it they can't be used.
         """
         self._source = source
         self._partition = partition
         self._registry = registry
         self._horizon = horizon
+        self._admission = admission
+        self._log = f"{source}/{partition}"
 
     def take(
         self, raws: Sequence[bytes], offset_of: Callable[[int], int], unwrap: Callable[[int], bytes] | None = None
@@ -54,7 +65,19 @@ class Intake:
                 events, times = decoded
                 if (latest is None or not times or max(times) <= latest) and self._are_who_they_say(events):
                     return Taken(events, times, [])
-        return self._take_each(raws, offset_of, latest, unwrap)
+        return self._take_each(raws, offset_of, latest, unwrap, self._admission)
+
+    def take_again(self, parked: Parked, *, anew: bool = False) -> Taken:
+        """Take in one that has waited; `anew` as if it had not, so that it may have to wait on."""
+        latest = None if self._horizon is None else self._horizon()
+        admission = self._admission if anew else None
+        return self._take_each([parked.raw], lambda _: parked.offset, latest, None, admission, parked.arrived)
+
+    def give_up(self, parked: Parked) -> DeadLetter:
+        """The dead letter for one that has waited in vain."""
+        fault = Unusable(DeadLetterCode.UNKNOWN_AUTOMATION_VERSION, "the registry has no such automation version")
+        raw = parked.raw
+        return self._dead_letter(parked.offset, raw, fault, len(raw), hashlib.sha256(raw).hexdigest())
 
     def too_large(self, line: Oversized) -> DeadLetter:
         """The dead letter for a line that no memory should hold."""
@@ -62,8 +85,16 @@ class Intake:
         return self._dead_letter(line.offset, line.kept, fault, line.size, line.sha256)
 
     def _are_who_they_say(self, events: list[RunEvent]) -> bool:
-        """Check the ids of all events and fill in their workflows; False when one of them can't be used."""
-        registry = self._registry
+        """Check the ids of all events and fill in their workflows; False when one can't be used, or not yet."""
+        registry, admission = self._registry, self._admission
+        if admission is not None:
+            for event in events:
+                binding = admission.binding(event)
+                if binding is None or not agrees(event, binding):
+                    return False
+                if event.workflow_id is None:
+                    event.workflow_id = binding.workflow
+            return True
         if type(registry) is TrustingRegistry:
             for event in events:
                 if event.workflow_id is None:
@@ -82,6 +113,8 @@ class Intake:
         offset_of: Callable[[int], int],
         latest: int | None,
         unwrap: Callable[[int], bytes] | None,
+        admission: Admission | None,
+        arrived: int | None = None,
     ) -> Taken:
         events: list[Event] = []
         times: list[int] = []
@@ -100,7 +133,13 @@ class Intake:
                     # What it holds is kept if it can't be used: its envelope may be in headers, which are not.
                     message = inner
                     event = decode(inner)
-                times.append(self._check(event, latest))
+                time = _believe(event, latest)
+                if admission is not None and admission.must_wait(event):
+                    admission.park(self._log, offset_of(index), message, event, arrived)
+                    continue
+                if isinstance(event, RunEvent):
+                    identify(event, self._registry)
+                times.append(time)
                 events.append(event)
             except Unusable as fault:
                 sha256 = hashlib.sha256(message).hexdigest()
@@ -119,11 +158,10 @@ class Intake:
             size=size,
         )
 
-    def _check(self, event: Event, latest: int | None) -> int:
-        """The event time of an event that can be used; `Unusable` for another."""
-        time = (event.occurred_at - EPOCH) // MICROSECOND
-        if latest is not None and time > latest:
-            raise Unusable(DeadLetterCode.FUTURE_TIMESTAMP, "further ahead of the receiving clock than is believed")
-        if isinstance(event, RunEvent):
-            identify(event, self._registry)
-        return time
+
+def _believe(event: Event, latest: int | None) -> int:
+    """The event time of an event; `Unusable` when it is too far ahead."""
+    time = (event.occurred_at - EPOCH) // MICROSECOND
+    if latest is not None and time > latest:
+        raise Unusable(DeadLetterCode.FUTURE_TIMESTAMP, "further ahead of the receiving clock than is believed")
+    return time

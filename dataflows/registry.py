@@ -1,9 +1,9 @@
 """Who owns which automation version: what an event's trusted ids are checked against (spec 10, Identity)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -34,6 +34,27 @@ class Registry(Protocol):
 
     def recheck(self, automation_version_id: str) -> Binding | None:
         """The binding as it is now, for an event that contradicts what `binding` said. May ask a store."""
+
+
+class LookUp(Protocol):
+    """A question that a registry was asked, answered beside the stream."""
+
+    def answer(self) -> bool | None:
+        """None as long as there is no answer; True when `known` has it, False when there will be none."""
+
+
+@runtime_checkable
+class LookUpRegistry(Registry, Protocol):
+    """A registry that learns of versions while the process lives, without holding the stream."""
+
+    def known(self, automation_version_id: str) -> Binding | None:
+        """The binding in memory. Called for every event: must be fast."""
+
+    def look_up(self, automation_version_ids: Sequence[str]) -> LookUp:
+        """Ask for versions."""
+
+    def look_up_now(self, automation_version_ids: Sequence[str]) -> None:
+        """The same, for those that can't wait: `known` has the answer when it returns."""
 
 
 class TrustingRegistry:
@@ -92,7 +113,7 @@ def identify(event: RunEvent, registry: Registry) -> None:
             event.workflow_id = event.automation_version_id
         return
     binding = registry.binding(event.automation_version_id)
-    if binding is not None and not _agrees(event, binding):
+    if binding is not None and not agrees(event, binding):
         # The version may have been bound anew since the registry was read.
         binding = registry.recheck(event.automation_version_id)
     if binding is None:
@@ -105,5 +126,6 @@ def identify(event: RunEvent, registry: Registry) -> None:
         raise Unusable(DeadLetterCode.TENANT_MISMATCH, "the workflow is not the one bound to the automation version")
 
 
-def _agrees(event: RunEvent, binding: Binding) -> bool:
+def agrees(event: RunEvent, binding: Binding) -> bool:
+    """Whether an event's ids are those of its version."""
     return event.tenant_id == binding.tenant_id and event.workflow_id in (None, binding.workflow)

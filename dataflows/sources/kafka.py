@@ -10,12 +10,14 @@ import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import Message
 
-from config.metrics import DEAD_LETTERS, KAFKA_LAG, WATERMARK
+from config.metrics import DEAD_LETTERS, EVENTS_PARKED, KAFKA_LAG, WATERMARK
 from config.settings import Kafka
+from dataflows.admission import Admission
 from dataflows.engine.host import Host, Item
-from dataflows.intake import Intake
+from dataflows.intake import Intake, Taken
 from dataflows.interop.cloudevents import unwrap
-from dataflows.registry import Registry
+from dataflows.parking import Parked
+from dataflows.registry import LookUpRegistry, Registry
 from dataflows.sources.co_partition import CoPartition
 from dataflows.sources.end_of_log import EndOfLog, admin_client
 from dataflows.sources.lines import CHUNK
@@ -26,6 +28,9 @@ from dataflows.times import AT_ONCE, NEVER
 
 #: How often lanes without events are told the watermark, and how often an idle one asks where its logs end.
 TICK = timedelta(milliseconds=500)
+
+#: Microseconds that an event which is ahead of the registry waits for it.
+PATIENCE = 30_000_000
 
 #: How long an idle lane is left alone.
 PAUSE = timedelta(milliseconds=15)
@@ -38,6 +43,8 @@ class KafkaPosition(msgspec.Struct, array_like=True, frozen=True):
     offsets: dict[str, int]
     #: Among how many lanes the logs were dealt out.
     lanes: int
+    #: What was read and waits for the registry.
+    parked: list[Parked] = []
 
 
 class KafkaPartition(StatefulSourcePartition[Item, bytes]):
@@ -54,13 +61,17 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         max_future_skew: int,
         stop: StopRequest,
         host: Host,
+        admission: Admission | None = None,
     ) -> None:
+        self._admission = admission
         self._logs = {log.name: log for log in logs}
         self._messages = CoPartition(logs)
         self._end_of_log = end_of_log
         self._clock = clock
         self._intakes = {
-            log.name: Intake(log.topic, log.partition, registry, horizon=lambda: clock() + max_future_skew)
+            log.name: Intake(
+                log.topic, log.partition, registry, horizon=lambda: clock() + max_future_skew, admission=admission
+            )
             for log in logs
         }
         self._name = name
@@ -80,21 +91,37 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         """What has become of the messages that came since; at times, also of those that did not come."""
         if self._stop.ends:
             raise StopIteration
-        items: list[Item] = []
+        items = [] if self._admission is None else self._free(self._admission)
         runs = self._messages.take()
         for source, messages in runs:
             for part in _parts(messages):
                 raws = [message.value() or b"" for message in part]
                 taken = self._intakes[source.name].take(raws, partial(_offset, part), partial(_unwrapped, part, raws))
-                for dead_letter in taken.dead_letters:
-                    DEAD_LETTERS.labels(dead_letter.code.value).inc()
-                items += taken.dead_letters
-                items += self._host.process(taken.events, taken.times)
+                items += self._judge(taken)
         self._idle = not runs
         if self._idle:
             self._follow_clock()
         if self._is_time_to_tick():
             items += self._host.advance()
+        return items
+
+    def _judge(self, taken: Taken) -> list[Item]:
+        for dead_letter in taken.dead_letters:
+            DEAD_LETTERS.labels(dead_letter.code.value).inc()
+        return [*taken.dead_letters, *self._host.process(taken.events, taken.times)]
+
+    def _free(self, admission: Admission) -> list[Item]:
+        """What has become of messages that waited for the registry."""
+        items: list[Item] = []
+        for parked in admission.restored():
+            items += self._judge(self._intakes[parked.log].take_again(parked, anew=True))
+        freed = admission.free()
+        for parked in freed.expired:
+            dead_letter = self._intakes[parked.log].give_up(parked)
+            DEAD_LETTERS.labels(dead_letter.code.value).inc()
+            items.append(dead_letter)
+        for parked in freed.ready:
+            items += self._judge(self._intakes[parked.log].take_again(parked))
         return items
 
     def next_awake(self) -> datetime:
@@ -105,7 +132,9 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         """The positions after the last messages handed on, and the lane."""
         for source in self._logs.values():
             source.commit()
-        return self._host.snapshot(msgspec.msgpack.encode(KafkaPosition(offsets_of(self._logs), self._lanes)))
+        parked = [] if self._admission is None else self._admission.everything()
+        position = KafkaPosition(offsets_of(self._logs), self._lanes, parked)
+        return self._host.snapshot(msgspec.msgpack.encode(position))
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -141,6 +170,8 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         if now < self._next_tick:
             return False
         self._next_tick = now + TICK.total_seconds()
+        if self._admission is not None:
+            EVENTS_PARKED.labels(self._name).set(self._admission.waiting)
         for source in self._logs.values():
             if source.lag is not None:
                 KAFKA_LAG.labels(source.topic, source.partition).set(source.lag)
@@ -163,10 +194,11 @@ class KafkaSource(FixedPartitionedSource[Item, bytes]):
         max_future_skew: int,
         stop: StopRequest,
         lane_count: LaneCount,
+        registry_patience: int = PATIENCE,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        """`new_host` gets a lane's name and snapshot; `max_future_skew` in microseconds;
-        `lane_count` is the recovery store's.
+        """`new_host` gets a lane's name and snapshot; `max_future_skew` and `registry_patience` (how long an event
+        waits for its version) in microseconds; `lane_count` is the recovery store's.
 
         `clock` gives the receiving clock's microseconds since 1970.
 
@@ -176,6 +208,7 @@ class KafkaSource(FixedPartitionedSource[Item, bytes]):
         self._registry = registry
         self._new_host = new_host
         self._skew = max_future_skew
+        self._patience = registry_patience
         self._stop = stop
         self._clock = clock
         self._admin = admin_client(kafka)
@@ -199,16 +232,21 @@ class KafkaSource(FixedPartitionedSource[Item, bytes]):
         if position.lanes != lanes:
             raise UnreadableTopicsError(f"the recovery store is of {position.lanes} lanes and not of {lanes}")
         places = self.topics.places(int(for_part))
+        registry = self._registry()
+        admission = None
+        if isinstance(registry, LookUpRegistry):
+            admission = Admission(registry, self._clock, self._patience, position.parked)
         return KafkaPartition(
             for_part,
             lanes,
             [TopicLog(self._kafka, *place, position.offsets.get(place_name(*place))) for place in places],
             EndOfLog(self._admin, places),
-            self._registry(),
+            registry,
             self._clock,
             self._skew,
             self._stop,
             host,
+            admission,
         )
 
 

@@ -23,7 +23,7 @@ from dataflows.engine.memory import Room
 from dataflows.engine.watermarks import Watermark
 from dataflows.engine.workflow import Timed
 from dataflows.events import Event
-from dataflows.registry import TrustingRegistry
+from dataflows.registry import Registry, TrustingRegistry
 from dataflows.sources.kafka import KafkaPartition, KafkaSource
 from dataflows.sources.stop import StopRequest
 from dataflows.sources.topics import LaneCount
@@ -147,18 +147,28 @@ class ObservedLane(Lane):
 class Monitor:
     """One lane of the source, driven by hand."""
 
-    def __init__(self, broker: Readable, clock: Clock, *, partition: int = 0, snapshot: bytes | None = None) -> None:
+    def __init__(
+        self,
+        broker: Readable,
+        clock: Callable[[], int],
+        *,
+        partition: int = 0,
+        snapshot: bytes | None = None,
+        registry: Registry | None = None,
+        patience: timedelta = timedelta(seconds=30),
+    ) -> None:
         self.decisions: list[Decision] = []
         self.dead_letters: list[DeadLetter] = []
         factory = DetectorFactory(Policies(), CLASSIFIER, micros(LATENESS))
         self.lane = ObservedLane(factory.of, Room(), Watermark(micros(LATENESS)))
         source = KafkaSource(
             broker.settings,
-            TrustingRegistry,
+            lambda: registry or TrustingRegistry(),
             new_host=lambda _, snapshot: Host(lambda: self.lane, snapshot),
             max_future_skew=micros(SKEW),
             stop=StopRequest(),
             lane_count=LaneCount(),
+            registry_patience=micros(patience),
             clock=clock,
         )
         self.source: KafkaPartition = source.build_part("events", str(partition), snapshot)
