@@ -16,7 +16,7 @@ from dataflows.events import Event
 #: What flows from a source.
 Item = Decision | DeadLetter
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 
 
 class Snapshot(msgspec.Struct, array_like=True):
@@ -59,6 +59,8 @@ class Host:
             stored = _decode_snapshot(memoryview(snapshot)[1:])
             self.position = stored.position
         files = [] if stored is None or stored.files is None else stored.files
+        if files and folder is None:
+            raise UnusableStoreError(f"{files[0].name}: it is part of the recovery store, and no folder is given")
         if folder is not None:
             self._files = StateFiles(folder, files)
             for number, content in enumerate(self._files.read()):

@@ -86,6 +86,8 @@ class Lane:
         seen, ended = self._seen.index, self._ended.index
         note_seen, note_owner = self._seen.keys.append, self._seen.values.append
         note_ended, note_end = self._ended.keys.append, self._ended.values.append
+        # They change between batches only.
+        seen_strays, ended_strays = self._seen.has_strays, self._ended.has_strays
         watermark, all_detectors = self.watermark, self._detectors
         mark, highest, lateness = watermark.value, watermark.highest, watermark.lateness
         used = 0
@@ -104,7 +106,7 @@ class Lane:
                 self._control(event, workflow, time, arrival, mark, out)  # type: ignore[arg-type]
                 continue
             number, event_id = workflow.number, event.event_id
-            if event_id not in seen:
+            if event_id not in seen and not seen_strays:
                 seen[event_id] = number
                 note_seen(event_id)
                 note_owner(number)
@@ -133,7 +135,7 @@ class Lane:
                 continue
             else:
                 wake = time if status is _TIMED_OUT else NEVER_DUE
-                if execution_id in ended:
+                if execution_id in ended or ended_strays:
                     judge.on_end(workflow, event, time, arrival, mark, out)
                 else:
                     # As `on_end` does it for an execution that never ended before.
@@ -199,7 +201,7 @@ class Lane:
         """What has changed since the last time that somebody asked; the inverse is `learn`."""
         changed = self._changed
         self._all_told()
-        return self._state(changed, [self._seen.news()], [self._ended.news()])
+        return self._state(changed, self._seen.news(), self._ended.news())
 
     def clock(self) -> LaneState:
         """How far the lane has come, without its workflows."""
@@ -218,10 +220,9 @@ class Lane:
 
     def learn(self, state: LaneState) -> None:
         """Take over what has changed since the state that was restored."""
-        for row in state.seen:
-            self._seen.learn(row)
-        for ended in state.ended:
-            self._ended.learn(ended)
+        if state.seen:
+            self._seen.learn(state.seen)
+            self._ended.learn(state.ended)
         self._take_over(state)
 
     def _state(self, workflows: list[Workflow], seen: list[Row[int]], ended: list[Row[EndedExecution]]) -> LaneState:

@@ -60,13 +60,13 @@ class Room:
 class Memory(Generic[V]):
     """What is remembered of ids, by workflow number and id. Looking up and adding take about 0.2 µs.
 
-    `index`, `keys` and `values` are open to the lane's inner loop: an id that is not in `index` may be put there with
-    its value, and both at the end of the lists. All else goes through the methods.
+    `index`, `keys` and `values` are open to the lane's inner loop: while nothing `has_strays`, an id that is not in
+    `index` may be put there with its value, and both at the end of the lists. All else goes through the methods.
     """
 
     __slots__ = (
-        "_changed", "_collisions", "_full", "_has_forgotten", "_replaced", "_room", "_told", "_untold",
-        "index", "keys", "values",
+        "_changed", "_collisions", "_cut", "_full", "_replaced", "_room", "_told", "_untold",
+        "has_strays", "index", "keys", "values",
     )  # fmt: skip
 
     def __init__(self, room: Room) -> None:
@@ -78,13 +78,16 @@ class Memory(Generic[V]):
         self._full: list[Row[V]] = []
         #: Values that differ from those in the segments by now, and the keys of those that `news` has not told.
         self._replaced: dict[Key, V] = {}
-        self._changed: list[Key] = []
-        #: What `news` has not told: parts of full segments, and the one that is being filled from here on.
-        self._untold: list[Row[V]] = []
+        self._changed: dict[Key, None] = {}
+        #: What `news` has not told: full segments, each from an index on, and the one that is being filled.
+        self._untold: list[tuple[Row[V], int]] = []
         self._told = 0
-        self._has_forgotten = False
+        #: What stands for a segment whose beginning `news` has told, and that is forgotten again.
+        self._cut: Row[V] | None = None
         #: Ids that several workflows had; while there are none one look is enough.
         self._collisions = 0
+        #: Of some of those the workflow that had it first may be forgotten already: `index` has no such id alone.
+        self.has_strays = False
 
     def __len__(self) -> int:
         return len(self.index)
@@ -116,9 +119,10 @@ class Memory(Generic[V]):
 
     def replace(self, number: int, name: str, value: V) -> None:
         """Change what is remembered of a workflow's id; it must be remembered."""
-        key: Key = name if _owner(self.index[name]) == number else (number, name)
+        first = self.index.get(name)
+        key: Key = name if first is not None and _owner(first) == number else (number, name)
         self.index[key] = self._replaced[key] = value
-        self._changed.append(key)
+        self._changed[key] = None
 
     def pass_time(self, now: int) -> None:
         """Event time has come to `now`; call it after each batch.
@@ -145,21 +149,17 @@ class Memory(Generic[V]):
         rows.append(Row(list(self._replaced), list(self._replaced.values())))
         return rows
 
-    def news(self) -> Row[V]:
-        """What was added and changed since the last time, without what is forgotten again."""
-        keys: list[Key] = []
-        values: list[V] = []
-        for row in self._untold:
-            keys += row.keys
-            values += row.values
-        keys += self.keys[self._told :]
-        values += self.values[self._told :]
-        if self._has_forgotten:
-            keys = [key for key in keys if key in self.index]
-            values = [self.index[key] for key in keys]
-        changed = [key for key in self._changed if key in self.index]
+    def news(self) -> list[Row[V]]:
+        """What was added and changed since the last time, without what is forgotten again.
+
+        The rest of each segment that is full by now, then that of the one being filled, then what was replaced.
+        """
+        rows = [] if self._cut is None else [self._cut]
+        rows += [Row(segment.keys[told:], segment.values[told:], segment.newest) for segment, told in self._untold]
+        rows.append(Row(self.keys[self._told :], self.values[self._told :]))
+        rows.append(Row(list(self._changed), [self.index[key] for key in self._changed]))
         self._is_told()
-        return Row(keys + changed, values + [self.index[key] for key in changed])
+        return rows
 
     def restore(self, rows: list[Row[V]]) -> None:
         """The inverse of `everything`, into an empty memory."""
@@ -170,47 +170,60 @@ class Memory(Generic[V]):
             self.index.update(zip(row.keys, row.values, strict=True))
         self._room.used += sum(len(segment.keys) for segment in self._full)
         self._collisions = sum(isinstance(key, tuple) for key in self.index)
+        self.has_strays = self._collisions > 0
         self._is_told()
 
-    def learn(self, row: Row[V]) -> None:
-        """Take over `news` of the memory that was restored."""
+    def learn(self, rows: list[Row[V]]) -> None:
+        """Take over `news` of the memory that was restored; then both have the same segments."""
+        full, filling, replaced = rows[:-2], rows[-2], rows[-1]
+        for row in full:
+            self._append(row)
+            self._begin(row.newest)
+        self._append(filling)
+        for key, value in zip(replaced.keys, replaced.values, strict=True):
+            self.index[key] = self._replaced[key] = value
+        self.has_strays = self._collisions > 0
+        self._is_told()
+
+    def _append(self, row: Row[V]) -> None:
         index = self.index
         for key, value in zip(row.keys, row.values, strict=True):
-            if key in index:
-                self._replaced[key] = value
-            else:
-                self.keys.append(key)
-                self.values.append(value)
-                self._collisions += isinstance(key, tuple)
+            while key in index and self._full:
+                # It had been forgotten when it was added again.
+                self._drop_oldest()
             index[key] = value
-        if len(self.keys) >= SEGMENT:
-            self._begin()
-        self._is_told()
+            self._collisions += isinstance(key, tuple)
+        self.keys += row.keys
+        self.values += row.values
 
     def _is_told(self) -> None:
         self._untold = []
         self._told = len(self.keys)
-        self._changed = []
-        self._has_forgotten = False
+        self._cut = None
+        self._changed = {}
 
-    def _begin(self) -> None:
-        self._untold.append(Row(self.keys[self._told :], self.values[self._told :]))
+    def _begin(self, newest: int | None = None) -> None:
+        segment = Row(self.keys, self.values, newest)
+        self._untold.append((segment, self._told))
         self._told = 0
-        self._full.append(Row(self.keys, self.values))
+        self._full.append(segment)
         self._room.used += len(self.keys)
         self.keys, self.values = [], []
         while len(self._full) > 1 and self._room.used > self._room.capacity:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        keys = self._full.pop(0).keys
-        self._has_forgotten = True
-        self._room.used -= len(keys)
-        for key in keys:
+        segment = self._full.pop(0)
+        if self._untold and self._untold[0][0] is segment and self._untold.pop(0)[1]:
+            self._cut = Row([], [], segment.newest)
+        self._room.used -= len(segment.keys)
+        for key in segment.keys:
             if self.index.pop(key, None) is not None and isinstance(key, tuple):
                 self._collisions -= 1
             if self._replaced:
                 self._replaced.pop(key, None)
+                self._changed.pop(key, None)
+        self.has_strays = self._collisions > 0
 
 
 def _owner(value: int | EndedExecution) -> int:

@@ -143,3 +143,11 @@ def test_state_may_move_from_the_store_into_files(tmp_path: Path) -> None:
     again = Host(new_lane, host.snapshot(b"1"), tmp_path)
     third = Host(new_lane, again.snapshot(b"2"), tmp_path)
     assert feed(third, ended(40, "c")) == ["execution_stuck"]
+
+
+def test_files_that_are_not_at_hand_are_missed(tmp_path: Path) -> None:
+    host = Host(new_lane, None, tmp_path)
+    feed(host, started(0, "a"))
+    snapshot = host.snapshot(b"1")
+    with pytest.raises(UnusableStoreError, match="no folder is given"):
+        Host(new_lane, snapshot)
