@@ -44,7 +44,8 @@ _required_control = {
 _ids = re.compile(r"[A-Za-z0-9._:\-\n]*")
 _http_uri = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
 _COMPACT_UTC = b'+0000"'
-_ESCAPED_PLUS = re.compile(rb"\\u002[bB]0000")
+#: Escapes of what an offset and the seconds before it are made of, which nobody needs: signs, point, digits, colon.
+_ESCAPED_TIME = re.compile(rb"\\u00(?:2[bBdDeE]|3[0-9aA])")
 #: A message no longer than this has not room for that depth.
 _SHALLOW = 2 * MAX_DEPTH
 _strings = re.compile(rb'"(?:[^"\\]|\\.)*+"')
@@ -126,8 +127,8 @@ def _is_deep(raw: bytes) -> bool:
 
 
 def _has_compact_utc(text: bytes) -> bool:
-    """Whether a time ends in `+0000`. One character is searched for first, ten times as fast as five."""
-    if b"\\" in text and _ESCAPED_PLUS.search(text) is not None:
+    """Whether a time ends in `+0000`, or may do so. One character is searched for first, ten times as fast as five."""
+    if b"\\" in text and _ESCAPED_TIME.search(text) is not None:
         return True
     at = text.find(_COMPACT_UTC) if b"+" in text else -1
     while at >= 0:

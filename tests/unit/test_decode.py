@@ -220,6 +220,12 @@ def test_times(written: str, time: datetime) -> None:
             False,
             id="an escaped plus of a compact offset",
         ),
+        pytest.param(rb"2026-03-02T08:00:00+000\u0030", False, id="an escaped digit of a compact offset of zero"),
+        pytest.param(rb"2026-03-02T08:00:00+01\u00300", False, id="an escaped digit of another compact offset"),
+        pytest.param(rb"2026-03-02T08:00:0\u0030+0100", False, id="an escaped second before a compact offset"),
+        pytest.param(
+            rb"2026-03-02T08:00\u003a00.5\u002d0100", False, id="all else that a compact offset may hide behind"
+        ),
     ],
 )
 def test_an_escape_in_a_time_changes_nothing(written: bytes, *, usable: bool) -> None:
