@@ -24,7 +24,7 @@ class StuckRecord(msgspec.Struct, array_like=True, gc=False):
 class CircuitBreakerState(msgspec.Struct, array_like=True, gc=False):
     """What is remembered of one workflow. Times are microseconds since the epoch."""
 
-    #: Stuck executions in the window, by execution id.
+    #: Stuck executions in the window, by execution id; none while it is blacklisted.
     stuck: dict[str, StuckRecord] = {}
     #: The newest stuck time recorded, also of an execution that recovered since.
     newest: int = NEVER
@@ -44,16 +44,19 @@ class CircuitBreaker:
 
     def on_stuck(self, state: CircuitBreakerState, ruling: Ruling) -> Decision | None:
         """Record an execution called stuck; a decision when that makes enough of them."""
-        if ruling.time <= state.released_at:
+        # Nothing more is decided until a release, which clears the count.
+        if state.blacklisted or ruling.time <= state.released_at:
             return None
         state.stuck[ruling.execution_id] = StuckRecord(ruling.time, list(ruling.events))
         state.newest = max(state.newest, ruling.time)
         begin = state.newest - self._window
         state.stuck = {name: record for name, record in state.stuck.items() if record.stuck_at > begin}
-        if state.blacklisted or len(state.stuck) < self._policy.threshold:
+        if len(state.stuck) < self._policy.threshold:
             return None
+        decision = self._decide(state, ruling)
         state.blacklisted = True
-        return self._decide(state, ruling)
+        state.stuck = {}
+        return decision
 
     def on_recovered(self, state: CircuitBreakerState, execution_id: str) -> None:
         """Take an execution out of the count; it goes on setting the window's end."""
