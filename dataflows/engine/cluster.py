@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,6 +30,9 @@ RESTART_PAUSE = timedelta(seconds=1)
 #: Exit code of a command that was used wrongly: it would end so again.
 MISUSED = 2
 
+#: Longer names are cut off, and told apart by their sum: a file system takes 255 bytes, and a letter may need nine.
+MAX_FOLDER_NAME = 160
+
 
 def open_recovery(directory: Path) -> None:
     """Make a recovery store, if there is none. Code runs from what is in it: only its owner may write it."""
@@ -46,7 +50,10 @@ def open_recovery(directory: Path) -> None:
 
 def lane_folder(recovery: Path, lane: str) -> Path:
     """Where a lane keeps its state, within a recovery store."""
-    return recovery / "lanes" / quote(lane, safe=" ")
+    name = quote(lane, safe=" ")
+    if len(name) > MAX_FOLDER_NAME:
+        name = f"{name[:MAX_FOLDER_NAME]}-{sha256(lane.encode()).hexdigest()}"
+    return recovery / "lanes" / name
 
 
 def run_process(

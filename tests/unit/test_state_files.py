@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from dataflows.engine.cluster import lane_folder
 from dataflows.engine.host import Host
 from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
@@ -151,3 +152,11 @@ def test_files_that_are_not_at_hand_are_missed(tmp_path: Path) -> None:
     snapshot = host.snapshot(b"1")
     with pytest.raises(UnusableStoreError, match="no folder is given"):
         Host(new_lane, snapshot)
+
+
+def test_lanes_have_folders_of_their_own_however_long_their_names(tmp_path: Path) -> None:
+    lanes = ["0", "a b.ndjson", "a%20b.ndjson", "a/b", "я" * 60 + ".ndjson", "я" * 60 + "2.ndjson"]
+    folders = [lane_folder(tmp_path, lane) for lane in lanes]
+    for folder in folders:
+        StateFiles(folder, []).write(b"all", everything=True)
+    assert len(set(folders)) == len(lanes) == len(list((tmp_path / "lanes").iterdir()))
