@@ -117,7 +117,7 @@ def restore(folder: Path, workflows: int) -> None:
 
 def _new_lane() -> Lane:
     detectors = DetectorFactory(read_policies(None, LATENESS), load_auth_errors(), micros(LATENESS))
-    return Lane(detectors.of, Room(), Watermark(micros(LATENESS)))
+    return Lane(detectors.of, Room(), Watermark(micros(LATENESS)), detectors.resolution)
 
 
 def _run_of(number: int) -> list[RunEvent]:

@@ -100,16 +100,18 @@ def run(
 
     def new_host(name: str, snapshot: bytes | None) -> Host:
         def new_lane() -> Lane:
-            return Lane(detectors.of, room, Watermark(micros(lateness)))
+            return Lane(detectors.of, room, Watermark(micros(lateness)), detectors.resolution)
 
         if recovery is None:
-            return Host(new_lane, snapshot, is_lasting=False)
-        return Host(new_lane, snapshot, lane_folder(recovery, name))
+            return Host(new_lane, snapshot, is_lasting=False, name=name)
+        return Host(new_lane, snapshot, lane_folder(recovery, name), name=name)
 
     if metrics_port is not None:
         _serve_metrics(settings, metrics_port + (process or 0))
+    read_from = _source(settings, source, bindings, new_host, stop, recovery)
     flow = build_flow(
-        _source(settings, source, bindings, new_host, stop, recovery),
+        read_from,
+        detectors.of_stream(len(read_from.list_parts())),
         _sink(settings, sink, stop, _dead_decisions(dead_letters, source, recovery)),
         _dead_letter_sink(settings, dead_letters, source, sink, stop),
     )

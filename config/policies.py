@@ -134,7 +134,7 @@ def parse_policies(document: object, *, allowed_lateness: timedelta) -> Policies
         tenant, workflow = name.split("/", 1)
         workflows[tenant, workflow] = _overlay(tenants.get(tenant, default), layer)
     policies = Policies(default=default, tenants=tenants, workflows=workflows)
-    faults = [
+    faults = list(_misplaced(file)) + [
         f"{place}: {fault}" for place, policy in _layers(policies) for fault in _nonsense(policy, allowed_lateness)
     ]
     if faults:
@@ -164,6 +164,7 @@ def _overlay(base: PolicySet, layer: _Layer) -> PolicySet:
         auth_failures=_replace(base.auth_failures, layer.auth_failures),
         stuck_executions=_replace(base.stuck_executions, layer.stuck_executions),
         circuit_breaker=_replace(base.circuit_breaker, layer.circuit_breaker),
+        silence=_replace(base.silence, layer.silence),
     )
 
 
@@ -189,6 +190,17 @@ def _nonsense(policy: PolicySet, allowed_lateness: timedelta) -> Iterator[str]:
     for name, timeout in (("run_timeout", stuck.run_timeout), ("queue_timeout", stuck.queue_timeout)):
         if timeout is not None and timeout <= allowed_lateness:
             yield f"stuck_executions.{name}: must be longer than the allowed lateness of {allowed_lateness}"
+    if policy.silence.whole_stream is not None and policy.silence.whole_stream <= allowed_lateness:
+        yield f"silence.whole_stream: must be longer than the allowed lateness of {allowed_lateness}"
+
+
+def _misplaced(file: _File) -> Iterator[str]:
+    """What can't hold for some of the tenants only."""
+    layers = {f"tenants.{name}": layer for name, layer in file.tenants.items()}
+    layers |= {f"workflows.{name}": layer for name, layer in file.workflows.items()}
+    for place, layer in layers.items():
+        if "whole_stream" in layer.silence.model_fields_set:
+            yield f"{place}: silence.whole_stream: is about the whole stream, so it can only stand in defaults"
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ class DecisionKind(StrEnum):
     EXECUTION_STUCK = "execution_stuck"  #: an execution is open without activity (20.3)
     EXECUTION_RECOVERED = "execution_recovered"  #: an execution called stuck has moved again (20.3)
     BLACKLIST_WORKFLOW = "blacklist_workflow"  #: a workflow keeps getting stuck (20.4)
+    SILENCE = "silence"  #: nothing comes any more (20.6)
 
 
 class ReasonCode(StrEnum):
@@ -34,6 +35,8 @@ class ReasonCode(StrEnum):
     ACTIVITY = "activity"  #: a stuck execution reported `started` or `running` again
     TERMINAL = "terminal"  #: a stuck execution ended after all
     STUCK_THRESHOLD = "stuck_threshold"  #: enough stuck executions in the window
+    NO_RUNS = "no_runs"  #: no run in the whole stream for too long
+    WORKFLOW_QUIET = "workflow_quiet"  #: no run of a workflow for several of its periods
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,9 +48,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     decision_id: str
     kind: DecisionKind
-    tenant_id: str
-    workflow_id: str
-    #: None only where a control event decided before any run of the workflow was seen.
+    #: Both None where the whole stream is meant.
+    tenant_id: str | None
+    workflow_id: str | None
+    #: None there, and where a control event decided before any run of the workflow was seen.
     automation_version_id: str | None
     #: Event time of the cause, aware UTC.
     occurred_at: datetime

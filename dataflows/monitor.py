@@ -1,9 +1,10 @@
 """The flow: run events in, decisions out. Reads like the picture in the README.
 
-source with its lanes ─┬─> decisions ────> sink
+source with its lanes ─┬─> decisions ───────────────────────┬─> sink
+                       ├─> reports ─> silence of the stream ┘
                        └─> dead letters ─> their sink
 
-Each lane judges its events where they are read, so nothing but decisions and dead letters flows (docs/decisions/0007).
+Each lane judges its events where they are read, so no event flows (docs/decisions/0007).
 """
 
 from typing import Any, TypeGuard
@@ -15,19 +16,31 @@ from bytewax.outputs import Sink
 
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
+from dataflows.detectors.silence import StreamSilence
 from dataflows.engine.host import Item
+from dataflows.engine.stream_logic import StreamReport, stream_logic
 
 
-def build_flow(source: Source[Item], decisions_to: Sink[Any], dead_letters_to: Sink[Any]) -> Dataflow:
+def build_flow(
+    source: Source[Item], silence: StreamSilence | None, decisions_to: Sink[Any], dead_letters_to: Sink[Any]
+) -> Dataflow:
     """Wire the monitor. Step ids are part of the recovery store: renaming one orphans its state.
+
+    `silence` is the whole stream's switch, None where it is off.
 
     `decisions_to` takes `(decision id, Decision)`, `dead_letters_to` takes `(offset, DeadLetter)`.
     """
     flow = Dataflow("monitor")
     read = op.input("events", flow, source)
     parted = op.branch("decided", read, _is_decision)
-    op.output("decisions", op.map("id", parted.trues, _by_id), decisions_to)
-    op.output("dead_letters", op.map("offset", parted.falses, _by_offset), dead_letters_to)
+    others = op.branch("reported", parted.falses, _is_report)
+    decided = op.map("id", parted.trues, _by_id)
+    if silence is not None:
+        reports = op.map("stream", others.trues, _to_one_place)
+        silences = op.stateful_batch("silence", reports, stream_logic(silence))
+        decided = op.merge("all", decided, op.map("silence_id", silences, _by_id_alone))
+    op.output("decisions", decided, decisions_to)
+    op.output("dead_letters", op.map("offset", others.falses, _by_offset), dead_letters_to)
     return flow
 
 
@@ -37,6 +50,18 @@ def _is_decision(item: Item) -> TypeGuard[Decision]:
 
 def _by_id(decision: Decision) -> tuple[str, Decision]:
     return decision.decision_id, decision
+
+
+def _is_report(item: Item) -> TypeGuard[StreamReport]:
+    return isinstance(item, StreamReport)
+
+
+def _to_one_place(report: StreamReport) -> tuple[str, StreamReport]:
+    return "stream", report
+
+
+def _by_id_alone(keyed: tuple[str, Decision]) -> tuple[str, Decision]:
+    return _by_id(keyed[1])
 
 
 def _by_offset(item: Item) -> tuple[str, DeadLetter]:

@@ -12,6 +12,7 @@ from itertools import accumulate
 
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
+from dataflows.detectors.silence import StreamSilenceState
 from dataflows.engine.detector_sets import DetectorFactory
 from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
@@ -36,7 +37,9 @@ class Replay:
         on_dead_letter: Callable[[DeadLetter], None],
     ) -> None:
         """`allowed_lateness` in microseconds."""
-        self._lane = Lane(detectors.of, Room(), Watermark(allowed_lateness))
+        self._lane = Lane(detectors.of, Room(), Watermark(allowed_lateness), detectors.resolution)
+        self._silence = detectors.of_stream(lanes=1)
+        self._stream = StreamSilenceState()
         self._registry = registry
         self._on_decision = on_decision
         self._on_dead_letter = on_dead_letter
@@ -56,7 +59,7 @@ class Replay:
     def finish(self, until: int = NEVER) -> None:
         """The input has ended; `until` moves the watermark on, if it is later."""
         self._lane.watermark.finish(until)
-        out = self._lane.advance([])
+        out = self._lane.advance([]) + self._silences()
         out.sort(key=lambda timed: (timed.due, timed.is_event, timed.execution_id, timed.arrival))
         self._say(out)
 
@@ -77,7 +80,7 @@ class Replay:
             self._refuse(dead_letter)
         if taken.events:
             first, highest = self._lane.arrival, self._lane.watermark.highest
-            out = self._lane.process(taken.events, taken.times)
+            out = self._lane.process(taken.events, taken.times) + self._silences()
             if len(out) > 1:
                 _sort(
                     out,
@@ -85,6 +88,13 @@ class Replay:
                     [time - self._lane.watermark.lateness for time in accumulate(taken.times, max, initial=highest)],
                 )
             self._say(out)
+
+    def _silences(self) -> list[Timed]:
+        """What the whole stream's switch says by now."""
+        if self._silence is None:
+            return []
+        reported = self._silence.report(self._stream, "", self._lane.watermark.value, self._lane.take_spans())
+        return [Timed(due, False, "", 0, decision) for due, decision in reported]
 
     def _say(self, out: list[Timed]) -> None:
         for timed in out:

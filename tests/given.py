@@ -155,6 +155,16 @@ def blacklist(at: float, executions: str) -> Said:
     return ("blacklist", offset(time(at)), f"auto:stuck:{len(executions.split())}", executions)
 
 
+def silent(at: float, last: str) -> Said:
+    """A `silence` of the whole stream; `last` is the event before it."""
+    return ("silence", offset(time(at)), last)
+
+
+def quiet(at: float, last: str) -> Said:
+    """A `silence` of the workflow; `last` is the execution before it."""
+    return ("quiet", offset(time(at)), last)
+
+
 def short(decision: Decision) -> Said:
     """A decision as the words above say it."""
     at, detail = offset(decision.occurred_at), decision.detail
@@ -168,6 +178,10 @@ def short(decision: Decision) -> Said:
             return ("recovered", at, detail["execution_id"])
         case DecisionKind.BLACKLIST_WORKFLOW:
             return ("blacklist", at, detail["reason"], " ".join(detail["execution_ids"]))
+        case DecisionKind.SILENCE if decision.workflow_id is None:
+            return ("silence", at, " ".join(decision.evidence))
+        case DecisionKind.SILENCE:
+            return ("quiet", at, detail["execution_id"])
 
 
 # ---- the way from the one to the other
@@ -219,12 +233,12 @@ def decisions(
     until: float | None = None,
     duplicates: int = 0,
 ) -> list[Decision]:
-    """What is decided on these lines. `policies` are sections of the defaults.
+    """What is decided on these lines. `policies` are sections of the defaults; the whole stream's switch is off.
 
     The lines are read at once and one by one, which has to make no difference. A line that can't be used is an
     error of the table, and so is an event id that comes again without being announced in `duplicates`.
     """
-    document = {"defaults": policies or {}}
+    document = {"defaults": {"silence": {"whole_stream": None}, **(policies or {})}}
     encoded = [encode(line) for line in lines]
     at_once = replay([b"".join(encoded)], policies=document, lateness=lateness, until=until)
     one_by_one = replay(encoded, policies=document, lateness=lateness, until=until)

@@ -71,13 +71,14 @@ class CircuitBreaker:
 
     def _decide(self, state: CircuitBreakerState, ruling: Ruling) -> Decision:
         stuck = ruling.decision
+        tenant_id, workflow_id = stuck.tenant_id or "", stuck.workflow_id or ""
         count = len(state.stuck)
         events = sorted({seen for record in state.stuck.values() for seen in record.events})
         return Decision(
             decision_id=decision_id(
                 DecisionKind.BLACKLIST_WORKFLOW,
-                stuck.tenant_id,
-                stuck.workflow_id,
+                tenant_id,
+                workflow_id,
                 POLICY_ID,
                 ruling.execution_id,
             ),

@@ -37,6 +37,14 @@ class CircuitBreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     window: timedelta = timedelta(minutes=60)
 
 
+class SilencePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Thresholds of 20.6."""
+
+    #: Of the default set alone, since it is about everybody; None is off.
+    whole_stream: timedelta | None = timedelta(hours=24)
+    per_workflow: bool = False
+
+
 class PolicySet(msgspec.Struct, frozen=True, kw_only=True):
     """All that holds for one workflow."""
 
@@ -44,6 +52,7 @@ class PolicySet(msgspec.Struct, frozen=True, kw_only=True):
     auth_failures: AuthFailuresPolicy = AuthFailuresPolicy()
     stuck_executions: StuckExecutionsPolicy = StuckExecutionsPolicy()
     circuit_breaker: CircuitBreakerPolicy = CircuitBreakerPolicy()
+    silence: SilencePolicy = SilencePolicy()
 
 
 class Policies(msgspec.Struct, frozen=True, kw_only=True):

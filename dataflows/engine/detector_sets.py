@@ -1,11 +1,13 @@
 """Which detectors judge a workflow: those of its policy set."""
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from dataflows.detectors.auth_errors import AuthErrorClassifier
 from dataflows.detectors.auth_failures import AuthFailures
 from dataflows.detectors.circuit_breaker import CircuitBreaker
 from dataflows.detectors.policies import Policies, PolicySet
+from dataflows.detectors.silence import StreamSilence, WorkflowSilence, resolution
 from dataflows.detectors.stuck_executions import StuckExecutions
 
 
@@ -15,6 +17,8 @@ class Detectors(NamedTuple):
     auth_failures: AuthFailures
     stuck_executions: StuckExecutions
     circuit_breaker: CircuitBreaker
+    #: None where it is off.
+    silence: WorkflowSilence | None = None
 
 
 class DetectorFactory:
@@ -26,6 +30,9 @@ class DetectorFactory:
         self._classifier = classifier
         self._lateness = allowed_lateness
         self._built: dict[PolicySet, Detectors] = {}
+        limit = policies.default.silence.whole_stream
+        #: How far apart runs may be, in microseconds, and still be one stretch for the whole stream's switch.
+        self.resolution = resolution(timedelta.max if limit is None else limit)
 
     def of(self, tenant_id: str, workflow_id: str) -> Detectors:
         """The detectors of a workflow."""
@@ -36,5 +43,12 @@ class DetectorFactory:
                 AuthFailures(policy.auth_failures, policy.version, self._classifier),
                 StuckExecutions(policy.stuck_executions, policy.version, self._lateness),
                 CircuitBreaker(policy.circuit_breaker, policy.version),
+                WorkflowSilence(policy.version) if policy.silence.per_workflow else None,
             )
         return detectors
+
+    def of_stream(self, lanes: int) -> StreamSilence | None:
+        """The whole stream's dead man's switch, None where it is off; `lanes` will report to it."""
+        policy = self._policies.default
+        limit = policy.silence.whole_stream
+        return None if limit is None else StreamSilence(limit, policy.version, lanes)

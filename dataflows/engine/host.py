@@ -10,11 +10,16 @@ from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
 from dataflows.engine.lane import Lane, LaneState
 from dataflows.engine.state_files import StateFile, StateFiles, UnusableStoreError
+from dataflows.engine.stream_logic import StreamReport
 from dataflows.engine.workflow import Timed
 from dataflows.events import Event
+from dataflows.times import NEVER
 
 #: What flows from a source.
-Item = Decision | DeadLetter
+Item = Decision | DeadLetter | StreamReport
+
+#: How far a lane goes, in microseconds of event time, before it reports again.
+REPORT_EVERY = 60 * 1_000_000
 
 SNAPSHOT_VERSION = 3
 
@@ -39,6 +44,7 @@ class Host:
         folder: Path | None = None,
         *,
         is_lasting: bool = True,
+        name: str = "",
     ) -> None:
         """With a `folder` of its own a lane's state is kept in files there, else in the snapshot itself.
 
@@ -47,7 +53,9 @@ class Host:
         """
         self.lane = new_lane()
         self.position: bytes | None = None
-        self._name = "" if folder is None else folder.name
+        self._name = name
+        #: The watermark of the last report on the lane's runs.
+        self._reported = NEVER
         self._is_lasting = is_lasting
         self._files: StateFiles | None = None
         stored = None
@@ -68,13 +76,18 @@ class Host:
         if stored is not None:
             self._take_over(stored.lane, is_first=not files)
 
-    def process(self, events: Sequence[Event], times: Sequence[int]) -> list[Decision]:
+    def process(self, events: Sequence[Event], times: Sequence[int]) -> list[Item]:
         """What is decided by these events, and by the watermark after them."""
-        return self._decisions(self.lane.process(events, times))
+        return self._items(self.lane.process(events, times))
 
-    def advance(self) -> list[Decision]:
+    def advance(self) -> list[Item]:
         """What is decided by the watermark, which was moved without an event."""
-        return self._decisions(self.lane.advance([]))
+        return self._items(self.lane.advance([]))
+
+    def finish(self) -> list[Item]:
+        """What is decided when nothing more comes."""
+        self.lane.watermark.finish()
+        return self._items(self.lane.advance([]), is_end=True)
 
     def snapshot(self, position: bytes) -> bytes:
         """All that a restart needs to go on after what was handed out.
@@ -106,8 +119,8 @@ class Host:
         else:
             self.lane.learn(state)
 
-    def _decisions(self, out: list[Timed]) -> list[Decision]:
-        """Hand the lane's counts on to the process's metrics, once a batch."""
+    def _items(self, out: list[Timed], *, is_end: bool = False) -> list[Item]:
+        """Hand the lane's counts on to the process's metrics, once a batch, and now and then report its runs."""
         counts = self.lane.counts
         if counts.events:
             EVENTS.labels("used").inc(counts.events)
@@ -120,7 +133,12 @@ class Host:
         counts.events = counts.duplicates = counts.late = counts.conflicting = 0
         for timed in out:
             DECISIONS.labels(timed.decision.kind.value).inc()
-        return [timed.decision for timed in out]
+        items: list[Item] = [timed.decision for timed in out]
+        mark = self.lane.watermark.value
+        if is_end or mark - self._reported >= REPORT_EVERY:
+            self._reported = mark
+            items.append(StreamReport(self._name, mark, self.lane.take_spans(), is_end))
+        return items
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -12,6 +12,7 @@ from itertools import count
 
 import msgspec
 
+from dataflows.detectors.silence import Rhythm, Span, add_span
 from dataflows.detectors.stuck_executions import NEVER_DUE, Run
 from dataflows.engine.detector_sets import Detectors
 from dataflows.engine.memory import EndedExecution, Memory, Room, Row
@@ -50,13 +51,25 @@ class LaneState(msgspec.Struct, array_like=True):
     workflows: list[msgspec.Raw]
     seen: list[Row[int]]
     ended: list[Row[EndedExecution]]
+    #: When runs came, as far as nobody was told yet.
+    spans: list[Span]
 
 
 class Lane:
     """The workflows of one part of the stream. Single-threaded; every method changes its state in place."""
 
-    def __init__(self, detectors_of: Callable[[str, str], Detectors], room: Room, watermark: Watermark) -> None:
+    def __init__(
+        self,
+        detectors_of: Callable[[str, str], Detectors],
+        room: Room,
+        watermark: Watermark,
+        resolution: int,
+    ) -> None:
+        """`resolution` in microseconds: runs less than this apart are one stretch for the whole stream's switch."""
         self.counts = Counts()
+        #: When runs came that were not late, since somebody last took them with `take_spans`.
+        self.spans: list[Span] = []
+        self._resolution = resolution
         self.watermark = watermark
         #: The next event's number. They tell apart events of equal event time.
         self.arrival = 0
@@ -91,6 +104,8 @@ class Lane:
         watermark, all_detectors = self.watermark, self._detectors
         mark, highest, lateness = watermark.value, watermark.highest, watermark.lateness
         used = 0
+        # The stretch of runs that the newest belongs to; all between its ends is known already.
+        runs_from, runs_until, run_id, resolution = 1, 0, "", self._resolution
         for event, time, arrival in zip(events, times, count(self.arrival), strict=False):
             if time > highest:
                 highest = time
@@ -125,6 +140,14 @@ class Lane:
                 judge.on_late(workflow, event, time, arrival, mark, out)
                 self._schedule(workflow)
                 continue
+            if time >= runs_until or time < runs_from:
+                if runs_from <= runs_until <= time < runs_until + resolution:
+                    if time > runs_until or event_id < run_id:
+                        runs_until, run_id = time, event_id
+                else:
+                    if runs_from <= runs_until:
+                        add_span(self.spans, Span(runs_from, runs_until, run_id), resolution)
+                    runs_from, runs_until, run_id = time, time, event_id
             detectors = all_detectors[number]
             status = event.status
             execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
@@ -160,13 +183,15 @@ class Lane:
                 workflow.pending_until = time
                 if len(pending) >= WAITING and pending[len(pending) // 2].time <= mark:
                     judge.advance(workflow, mark, out)
-                    if workflow.has_called:
+                    if workflow.is_watched:
                         self._schedule(workflow)
-            if workflow.has_called:
+            if workflow.is_watched:
                 wake = time
             if wake < workflow.wake_at:
                 workflow.wake_at = wake
                 heappush(self._wakes, (wake, number))
+        if runs_from <= runs_until:
+            add_span(self.spans, Span(runs_from, runs_until, run_id), resolution)
         counts.events += used
         self.arrival += len(events)
         watermark.value, watermark.highest = mark, highest
@@ -191,6 +216,11 @@ class Lane:
             self._judge.advance(workflow, mark, out)
             self._schedule(workflow)
         return out
+
+    def take_spans(self) -> list[Span]:
+        """When runs came since the last time; the newest stretch is told again when it grows."""
+        spans, self.spans = self.spans, []
+        return spans
 
     def everything(self) -> LaneState:
         """All state; the inverse is `restore`."""
@@ -228,7 +258,8 @@ class Lane:
     def _state(self, workflows: list[Workflow], seen: list[Row[int]], ended: list[Row[EndedExecution]]) -> LaneState:
         parts = [workflows[start : start + PART] for start in range(0, len(workflows), PART)]
         encoded = [msgspec.Raw(_encode(part)) for part in parts]
-        return LaneState(self.arrival, self.watermark.value, self.watermark.highest, encoded, seen, ended)
+        clock = self.watermark
+        return LaneState(self.arrival, clock.value, clock.highest, encoded, seen, ended, self.spans)
 
     def _all_told(self) -> None:
         for workflow in self._changed:
@@ -238,6 +269,7 @@ class Lane:
     def _take_over(self, state: LaneState) -> None:
         self.arrival = state.arrival
         self.watermark.value, self.watermark.highest = state.watermark, state.highest
+        self.spans = state.spans
         for part in state.workflows:
             for workflow in _decode(part):
                 _share_constants(workflow)
@@ -267,6 +299,10 @@ class Lane:
         if number == len(self._workflows):
             self._workflows.append(workflow)
             self._detectors.append(self._detectors_of(workflow.tenant_id, name))
+            if self._detectors[number].silence is None:
+                workflow.rhythm = None
+            elif workflow.rhythm is None:
+                workflow.rhythm, workflow.is_watched = Rhythm(), True
         else:
             self._workflows[number] = workflow
 
@@ -297,7 +333,7 @@ def _share_constants(workflow: Workflow) -> None:
         workflow.wake_at = NEVER_DUE
     if stuck.next_deadline == NEVER_DUE:
         stuck.next_deadline = NEVER_DUE
-    if workflow.pending is None:
+    if workflow.pending_until == NEVER:
         workflow.pending_until = NEVER
     if auth.decided_at == NEVER:
         auth.decided_at = NEVER

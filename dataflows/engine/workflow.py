@@ -14,6 +14,7 @@ import msgspec
 from dataflows.decisions import Decision, DecisionKind
 from dataflows.detectors.auth_failures import AuthFailuresState
 from dataflows.detectors.circuit_breaker import CircuitBreakerState
+from dataflows.detectors.silence import Rhythm
 from dataflows.detectors.stuck_executions import NEVER_DUE, Ended, Ruling, Run, StuckExecutionsState
 from dataflows.engine.detector_sets import Detectors
 from dataflows.engine.memory import EndedExecution, Memory
@@ -85,6 +86,8 @@ class Workflow(msgspec.Struct, array_like=True, gc=False):
     auth: AuthFailuresState = msgspec.field(default_factory=AuthFailuresState)
     stuck: StuckExecutionsState = msgspec.field(default_factory=StuckExecutionsState)
     breaker: CircuitBreakerState | None = None
+    #: None unless its rhythm is watched.
+    rhythm: Rhythm | None = None
     #: Not judged yet, sorted; None while there are none.
     pending: list[Run] | None = None
     #: Event time of the last of them, kept here because it is asked for with every event.
@@ -92,8 +95,8 @@ class Workflow(msgspec.Struct, array_like=True, gc=False):
     changes: list[Change] | None = None
     #: When to look again if no event comes: nothing is decided before the watermark reaches this.
     wake_at: int = NEVER_DUE
-    #: Executions were called stuck: whatever comes may say that they recovered.
-    has_called: bool = False
+    #: Each event may lead to a decision: executions were called stuck, or its rhythm is watched.
+    is_watched: bool = False
     #: Something has happened since the last snapshot.
     is_changed: bool = False
 
@@ -184,8 +187,8 @@ class Judge:
     def advance(self, workflow: Workflow, watermark: int, out: list[Timed]) -> None:
         """Judge what waits, and fire what is due, up to the watermark."""
         stuck, pending = workflow.stuck, workflow.pending
-        if workflow.changes and workflow.changes[0].time <= watermark:
-            self._advance_with_changes(workflow, watermark, out)
+        if workflow.rhythm is not None or (workflow.changes and workflow.changes[0].time <= watermark):
+            self._advance_in_full(workflow, watermark, out)
         elif pending is not None:
             detector = self._detectors_of(workflow).stuck_executions
             count = 0
@@ -208,37 +211,64 @@ class Judge:
                     if timeout is not None:
                         detector.on_activity(stuck, run, time + timeout, time)
             if count == len(pending):
-                workflow.pending = None
+                workflow.pending, workflow.pending_until = None, NEVER
             else:
                 del pending[:count]
         if stuck.next_deadline <= watermark:
             self._fire(workflow, watermark, out)
+        if workflow.rhythm is not None:
+            self._say_if_quiet(workflow, workflow.rhythm, watermark, out)
 
     def next_wake(self, workflow: Workflow) -> int:
         """The earliest event time at which something could be decided."""
         stuck = workflow.stuck
         wake = stuck.next_deadline
+        if workflow.rhythm is not None and workflow.rhythm.deadline is not None:
+            wake = min(wake, workflow.rhythm.deadline)
         if workflow.pending is not None:
             timeouts = self._detectors_of(workflow).stuck_executions.timeouts
             for run in workflow.pending:
-                wait = 0 if stuck.called or run.status is RunStatus.TIMED_OUT else timeouts[run.status]
+                wait = 0 if workflow.is_watched or run.status is RunStatus.TIMED_OUT else timeouts[run.status]
                 if wait is not None:
                     wake = min(wake, run.time + wait)
         return wake
 
-    def _advance_with_changes(self, workflow: Workflow, watermark: int, out: list[Timed]) -> None:
+    def _advance_in_full(self, workflow: Workflow, watermark: int, out: list[Timed]) -> None:
         pending, changes = workflow.pending or [], workflow.changes or []
         runs = [run for run in pending if run.time <= watermark]
         both: list[Run | Change] = [*runs, *(change for change in changes if change.time <= watermark)]
         workflow.pending = [run for run in pending if run.time > watermark] or None
+        if workflow.pending is None:
+            workflow.pending_until = NEVER
         workflow.changes = [change for change in changes if change.time > watermark] or None
         for one in sorted(both, key=_order):
             if workflow.stuck.next_deadline <= one.time:
                 self._fire(workflow, one.time, out)
+            if workflow.rhythm is not None:
+                self._say_if_quiet(workflow, workflow.rhythm, one.time, out)
+                if isinstance(one, Run) and self._is_begin(workflow, one):
+                    self._note_run(workflow, workflow.rhythm, one)
             if isinstance(one, Run):
                 self._judge_in_order(workflow, one, out)
             else:
                 self._apply(workflow, one)
+
+    def _is_begin(self, workflow: Workflow, run: Run) -> bool:
+        """Whether this is the first event of its execution, of those judged."""
+        stuck, name = workflow.stuck, run.execution_id
+        if name in (stuck.open or ()) or name in (stuck.called or ()):
+            return False
+        return self._ended_at(workflow, name, run.time, run.arrival) is None
+
+    def _note_run(self, workflow: Workflow, rhythm: Rhythm, run: Run) -> None:
+        detector = self._detectors_of(workflow).silence
+        if detector is not None:
+            detector.on_run(rhythm, run.time, run.event_id, run.execution_id, run.version_id)
+
+    def _say_if_quiet(self, workflow: Workflow, rhythm: Rhythm, watermark: int, out: list[Timed]) -> None:
+        deadline, detector = rhythm.deadline, self._detectors_of(workflow).silence
+        if deadline is not None and deadline <= watermark and detector is not None:
+            out.append(Timed(deadline, False, "", 0, detector.on_deadline(rhythm, _key(workflow))))
 
     def _judge_in_order(self, workflow: Workflow, run: Run, out: list[Timed]) -> None:
         # Of a first and only terminal event nobody asks whether the execution has ended before.
@@ -274,7 +304,7 @@ class Judge:
     def _follow(self, workflow: Workflow, ruling: Ruling, timed: Timed, out: list[Timed]) -> None:
         """Pass on what the stuck detector says, and let the breaker count it."""
         out.append(timed)
-        workflow.has_called = True
+        workflow.is_watched = True
         breaker = self._detectors_of(workflow).circuit_breaker
         if ruling.decision.kind is DecisionKind.EXECUTION_RECOVERED:
             if workflow.breaker is not None:
@@ -285,6 +315,9 @@ class Judge:
         decision = breaker.on_stuck(workflow.breaker, ruling)
         if decision is not None:
             out.append(timed._replace(decision=decision))
+            if workflow.rhythm is not None:
+                # Nothing will run until it is released.
+                workflow.rhythm = Rhythm()
 
     def _apply(self, workflow: Workflow, change: Change) -> None:
         event, detectors = change.event, self._detectors_of(workflow)
@@ -292,7 +325,11 @@ class Judge:
             if workflow.breaker is None:
                 workflow.breaker = CircuitBreakerState()
             detectors.circuit_breaker.on_released(workflow.breaker, change.time)
-        elif event.to_status is AutomationStatus.ARCHIVED:
+            return
+        if event.to_status is not AutomationStatus.LIVE and workflow.rhythm is not None:
+            # It is not expected to run.
+            workflow.rhythm = Rhythm()
+        if event.to_status is AutomationStatus.ARCHIVED:
             detectors.stuck_executions.on_archived(workflow.stuck, event.automation_version_id, change.time)
 
 

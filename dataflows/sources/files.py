@@ -64,8 +64,7 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
         if self._ended:
             raise StopIteration
         self._ended = True
-        self._host.lane.watermark.finish()
-        return [*self._host.advance()]
+        return self._host.finish()
 
     def next_awake(self) -> datetime:
         """At once."""

@@ -160,7 +160,7 @@ class Monitor:
         self.decisions: list[Decision] = []
         self.dead_letters: list[DeadLetter] = []
         factory = DetectorFactory(Policies(), CLASSIFIER, micros(LATENESS))
-        self.lane = ObservedLane(factory.of, Room(), Watermark(micros(LATENESS)))
+        self.lane = ObservedLane(factory.of, Room(), Watermark(micros(LATENESS)), factory.resolution)
         source = KafkaSource(
             broker.settings,
             lambda: registry or TrustingRegistry(),
@@ -194,7 +194,7 @@ class Monitor:
         for item in self.source.next_batch():
             if isinstance(item, DeadLetter):
                 self.dead_letters.append(item)
-            else:
+            elif isinstance(item, Decision):
                 self.decisions.append(item)
 
     def wait_for(self, what: str, is_so: Callable[[], object]) -> None:

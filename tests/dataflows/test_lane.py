@@ -128,7 +128,7 @@ class Dense:
 
 def _new_lane(stream: Stream) -> Callable[[], Lane]:
     factory = detectors(stream.policies)
-    return lambda: Lane(factory.of, Room(), Watermark(micros(LATENESS)))
+    return lambda: Lane(factory.of, Room(), Watermark(micros(LATENESS)), factory.resolution)
 
 
 def _taken(lines: list[bytes]) -> tuple[list[Event], list[int]]:

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -11,15 +12,19 @@ from hypothesis import strategies as st
 
 from dataflows.decisions import Decision
 from dataflows.decode import decode
-from dataflows.engine.host import Host
+from dataflows.engine.host import Host, Item
 from dataflows.engine.lane import Lane
 from dataflows.engine.memory import SEGMENT, Memory, Room
+from dataflows.engine.stream_logic import StreamReport, stream_logic
 from dataflows.engine.watermarks import Watermark
 from dataflows.events import Event
 from dataflows.intake import Intake
 from dataflows.times import from_micros, micros
 from tests.dataflows.product import LATENESS, detectors, registry, replay
 from tests.reference.streams import PROFILES, Stream, generate
+
+#: Runs less than this apart are one stretch.
+HOUR = timedelta(hours=1)
 
 streams = st.builds(generate, st.integers(0, 10_000), st.sampled_from(sorted(set(PROFILES) - {"busy"})))
 lawful = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -39,18 +44,30 @@ def _run(stream: Stream, batches: Iterable[Sequence[Timed]], *, restart: bool = 
     """The decisions over batches; with `restart` the state is encoded and decoded after each."""
 
     def new_lane() -> Lane:
-        return Lane(detectors(stream.policies).of, Room(), Watermark(micros(LATENESS)))
+        return Lane(detectors(stream.policies).of, Room(), Watermark(micros(LATENESS)), micros(HOUR))
 
+    detector = detectors(stream.policies).of_stream(lanes=1)
+    assert detector is not None
+    switch = stream_logic(detector)(None)
     host = Host(new_lane, None)
-    decisions = []
+    decisions: list[Decision] = []
+
+    def take(items: Iterable[Item]) -> None:
+        for item in items:
+            if isinstance(item, StreamReport):
+                decisions.extend(switch.on_batch([item])[0])
+            elif isinstance(item, Decision):
+                decisions.append(item)
+
     for batch in batches:
-        decisions += host.process([event for event, _ in batch], [time for _, time in batch])
+        take(host.process([event for event, _ in batch], [time for _, time in batch]))
         if restart:
             snapshot = host.snapshot(b"position")
             host = Host(new_lane, snapshot)
             assert (host.position, host.snapshot(b"position")) == (b"position", snapshot)
-    host.lane.watermark.finish()
-    return decisions + host.advance()
+            switch = stream_logic(detector)(switch.snapshot())
+    take(host.finish())
+    return decisions
 
 
 def _cut(events: Sequence[Timed], cuts: Iterable[int]) -> list[Sequence[Timed]]:
@@ -132,7 +149,7 @@ def test_memory_stays_within_its_room_and_forgets_the_oldest_first(capacity: int
 def test_state_of_a_workflow_is_bounded_however_many_runs_it_has() -> None:
     stream = generate(0, "in_order")
     room = Room(SEGMENT)
-    host = Host(lambda: Lane(detectors(None).of, room, Watermark(micros(LATENESS))), None)
+    host = Host(lambda: Lane(detectors(None).of, room, Watermark(micros(LATENESS)), micros(HOUR)), None)
     sizes = []
     for hour in range(6):
         batch = [_event(hour, number) for number in range(2 * SEGMENT)]

@@ -14,6 +14,8 @@ import pytest
 
 from benchmarks.events import write_events
 from dataflows.engine.cluster import open_recovery
+from tests.given import encode, ended
+from tests.given import time as time_of
 from tests.reference.streams import generate
 
 BREAKWATER = (sys.executable, "-m", "cli")
@@ -232,3 +234,20 @@ def _wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_silence_of_the_stream_is_judged_over_all_lanes(processes: int, tmp_path: Path) -> None:
+    # Taken together runs come at 0, 0.5, 1, 10, 29, 30, 53, 54, 75, 76, 99, 100 and 130: once a day without any.
+    hours = {"a": (0, 1, 30, 100), "b": (0.5, 29, 75, 76), "c": (10, 53, 54, 99), "d": (130,)}
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for name, times in hours.items():
+        lines = [ended(60 * at, f"x{at}", workflow_id=name, event_id=f"{name}-{at}") for at in times]
+        (folder / f"{name}.ndjson").write_bytes(b"".join(map(encode, lines)))
+    out = tmp_path / "out.ndjson"
+    subprocess.run(_command(folder, out, "--processes", str(processes)), check=True)
+    (silence,) = _decisions(out).values()
+    assert silence["kind"] == "silence"
+    assert silence["evidence"] == ["a-100"]
+    assert silence["occurred_at"] == time_of(60 * 124).isoformat().replace("+00:00", "Z")

@@ -57,6 +57,7 @@ _DETAIL = {
     "execution_stuck": ("execution_id",),
     "execution_recovered": ("execution_id",),
     "blacklist_workflow": ("stuck_count", "execution_ids", "reason"),
+    "silence": (),
 }
 
 

@@ -35,8 +35,9 @@ from typing import Any
 from tests.reference.decisions import Decision, by_subject, normalize
 from tests.reference.lines import GATE_CODES, Fields, LineKind, identify, judge_line, parse_time
 from tests.reference.oracle_auth import AuthOracle
+from tests.reference.oracle_silence import SilenceOracle
 from tests.reference.oracle_stuck import StuckOracle
-from tests.reference.policies import auth_policy, breaker_policy, stuck_policy
+from tests.reference.policies import auth_policy, breaker_policy, silence_limit, stuck_policy
 from tests.reference.readings import LITERAL, Readings
 
 __all__ = ["DEFAULT_LATENESS", "Result", "by_subject", "decide", "normalize"]
@@ -80,6 +81,7 @@ def decide(
         allowed_lateness,
         readings,
     )
+    silence = SilenceOracle(silence_limit(policies), policy_version)
     highest: datetime | None = None
 
     for number, raw in enumerate(lines, start=1):
@@ -106,6 +108,7 @@ def decide(
         if highest is None or (at > highest and (not is_duplicate or readings.duplicate_moves_watermark)):
             highest = at
         decisions += stuck.advance(highest - allowed_lateness)
+        decisions += silence.advance(highest - allowed_lateness)
 
         if is_duplicate:
             counts["duplicates"] += is_run
@@ -115,6 +118,7 @@ def decide(
             counts["late"] += is_late
             if fields.get("error_code") in GATE_CODES:
                 continue
+            silence.arrive(fields, highest - allowed_lateness)
         detector = auth.setdefault(
             (tenant, workflow),
             AuthOracle(
@@ -137,6 +141,7 @@ def decide(
     if highest is not None:
         end = highest if until is None else max(highest, parse_time(until))
         decisions += stuck.advance(end)
+        decisions += silence.advance(end)
     summary = {
         "events": counts["events"],
         "duplicates": counts["duplicates"],

@@ -18,6 +18,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "stuck_executions": {"run_timeout": "30m", "queue_timeout": None},
     "circuit_breaker": {"threshold": 5, "window": "60m"},
+    "silence": {"whole_stream": "24h", "per_workflow": False},
 }
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -97,3 +98,9 @@ def breaker_policy(policies: dict[str, Any] | None, tenant: str, workflow: str) 
     """The `circuit_breaker` section in force."""
     values = section(policies, tenant, workflow, "circuit_breaker")
     return BreakerPolicy(values["threshold"], duration(values["window"]))
+
+
+def silence_limit(policies: dict[str, Any] | None) -> timedelta | None:
+    """`silence.whole_stream`, which only the defaults can set; None is off."""
+    limit = section(policies, "", "", "silence")["whole_stream"]
+    return None if limit is None else duration(limit)
