@@ -19,7 +19,7 @@ from lifecycle.kinds import AuditAction, BlacklistSource, Priority, Severity, Ta
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice, put_notices
 from lifecycle.recipients import platform_recipients, tenant_name
-from lifecycle.texts import one_line
+from lifecycle.texts import in_words, one_line
 from lifecycle.workflows import Workflow
 
 MAX_EXECUTION_IDS = 20
@@ -147,10 +147,3 @@ def _add_review_task(
             "decision_id": decision_id,
         },
     )
-
-
-def in_words(duration: timedelta) -> str:
-    """A duration for people: `60 minutes`, `90 seconds`."""
-    seconds = round(duration.total_seconds())
-    count, unit = (seconds // 60, "minute") if seconds % 60 == 0 else (seconds, "second")
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"

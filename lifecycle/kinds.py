@@ -168,3 +168,4 @@ class Template(StrEnum):
     AUTOMATION_BLOCKED = "automation_blocked"
     CREDENTIALS_FAILED_CRITICAL = "credentials_failed_critical"
     WORKFLOW_BLACKLISTED = "workflow_blacklisted"
+    SILENCE = "silence"

@@ -20,6 +20,10 @@ class LifecycleOptions:
         """The console's page of a version's open tasks."""
         return f"{self.public_url}/console/tasks?automation_version_id={quote(automation_version_id, safe='')}"
 
+    def decision_link(self, decision_id: str) -> str:
+        """The console's page of a decision."""
+        return f"{self.public_url}/console/decisions/{decision_id}"
+
     def blacklist_link(self) -> str:
         """The console's page of the blacklist."""
         return f"{self.public_url}/console/blacklist"

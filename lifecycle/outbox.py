@@ -52,7 +52,7 @@ class Notice:
     recipients: tuple[Recipient, ...]
 
 
-def put_notices(connection: sa.Connection, *, tenant_id: str, notices: list[Notice]) -> int:
+def put_notices(connection: sa.Connection, *, tenant_id: str | None, notices: list[Notice]) -> int:
     """Write notifications and the jobs that deliver them; returns how many are new.
 
     In-app rows are their own delivery and need no job.
@@ -72,7 +72,7 @@ def put_notices(connection: sa.Connection, *, tenant_id: str, notices: list[Noti
     return len(new)
 
 
-def _rows(tenant_id: str, notice: Notice) -> list[dict[str, Any]]:
+def _rows(tenant_id: str | None, notice: Notice) -> list[dict[str, Any]]:
     context = {**notice.context, "link": notice.link}
     title = render_title(notice.template, context)
     context["title"] = title

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -28,6 +29,16 @@ def one_line(value: str, limit: int = _MAX_LINE) -> str:
     """A name that people chose, without anything that could break out of its line."""
     line = _UNPRINTABLE.sub(" ", value).strip()
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def in_words(duration: timedelta) -> str:
+    """A duration for people: `24 hours`, `60 minutes`, `90 seconds`."""
+    seconds = round(duration.total_seconds())
+    if seconds % 3600 == 0 and seconds > 3600:
+        count, unit = seconds // 3600, "hour"
+    else:
+        count, unit = (seconds // 60, "minute") if seconds % 60 == 0 else (seconds, "second")
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 def render_title(template: Template, context: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ are the lifecycle's. What a decision lacks, or has in a form that can't be used,
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from lifecycle.blocking import BlockOutcome, request_block_for_credentials
 from lifecycle.kinds import DecisionOutcome
 from lifecycle.options import LifecycleOptions
 from lifecycle.refusals import Refusal
+from lifecycle.silence import stream_is_silent, workflow_is_quiet
 from lifecycle.statuses import Status
 from lifecycle.stuck import Execution, record_recovered, record_stuck
 from lifecycle.workflows import Workflow, find_workflow, version_of_workflow
@@ -44,14 +45,13 @@ def block_for_credentials(connection: sa.Connection, decision: Decision, options
     """Ask for the block of the version, or of the one that the workflow is bound to."""
     # Any text may be the key of a system (spec 10), the empty one too.
     failed_systems = _strings(decision.detail, "failed_systems", empty=True)
-    version_id = decision.automation_version_id or version_of_workflow(
-        connection, decision.tenant_id, decision.workflow_id
-    )
+    tenant_id, workflow_id = _whose(decision)
+    version_id = decision.automation_version_id or version_of_workflow(connection, tenant_id, workflow_id)
     if version_id is None:
         return _refused(Refusal.AUTOMATION_VERSION_NOT_FOUND)
     result = request_block_for_credentials(
         connection,
-        tenant_id=decision.tenant_id,
+        tenant_id=tenant_id,
         automation_version_id=version_id,
         actor_context=MONITOR,
         failed_systems=failed_systems,
@@ -107,12 +107,45 @@ def blacklist_workflow(connection: sa.Connection, decision: Decision, options: L
     return Effect(DecisionOutcome.APPLIED, "already_applied" if won is None else "blacklisted")
 
 
+def silence(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:
+    """Tell operations; of one workflow there is something to do as well."""
+    last_run_at = decision.observed.get("last_run_at")
+    if not isinstance(last_run_at, datetime):
+        raise MalformedDecisionError("last_run_at: must be a time")
+    if decision.tenant_id is None:
+        limit = timedelta(seconds=_number(decision.threshold, "whole_stream_seconds"))
+        stream_is_silent(connection, limit, last_run_at, decision_id=decision.decision_id, options=options)
+        return Effect(DecisionOutcome.APPLIED, "told")
+    limit = timedelta(seconds=_number(decision.threshold, "quiet_for_seconds"))
+    workflow = _workflow(connection, decision)
+    if isinstance(workflow, Refusal):
+        return _refused(workflow)
+    workflow_is_quiet(
+        connection,
+        workflow,
+        limit,
+        last_run_at,
+        automation_version_id=decision.automation_version_id,
+        decision_id=decision.decision_id,
+        options=options,
+    )
+    return Effect(DecisionOutcome.APPLIED, "told")
+
+
 HANDLERS: Mapping[DecisionKind, Handler] = {
     DecisionKind.BLOCK_FOR_CREDENTIALS: block_for_credentials,
     DecisionKind.EXECUTION_STUCK: execution_stuck,
     DecisionKind.EXECUTION_RECOVERED: execution_recovered,
     DecisionKind.BLACKLIST_WORKFLOW: blacklist_workflow,
+    DecisionKind.SILENCE: silence,
 }
+
+
+def _whose(decision: Decision) -> tuple[str, str]:
+    """Tenant and workflow of a decision that must have both."""
+    if decision.tenant_id is None or decision.workflow_id is None:
+        raise MalformedDecisionError("tenant_id, workflow_id: must be given")
+    return decision.tenant_id, decision.workflow_id
 
 
 def _refused(refusal: Refusal) -> Effect:
@@ -120,7 +153,7 @@ def _refused(refusal: Refusal) -> Effect:
 
 
 def _workflow(connection: sa.Connection, decision: Decision) -> Workflow | Refusal:
-    return find_workflow(connection, decision.tenant_id, decision.workflow_id, decision.automation_version_id)
+    return find_workflow(connection, *_whose(decision), decision.automation_version_id)
 
 
 def _execution(connection: sa.Connection, decision: Decision) -> Execution | Refusal:
@@ -129,8 +162,8 @@ def _execution(connection: sa.Connection, decision: Decision) -> Execution | Ref
     if isinstance(workflow, Refusal):
         return workflow
     return Execution(
-        tenant_id=decision.tenant_id,
-        workflow_id=decision.workflow_id,
+        tenant_id=workflow.tenant_id,
+        workflow_id=workflow.workflow_id,
         execution_id=execution_id,
         automation_version_id=decision.automation_version_id,
     )

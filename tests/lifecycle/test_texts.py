@@ -24,6 +24,13 @@ CONTEXTS = {
         "stuck_count": 5,
         "window": "60 minutes",
     },
+    Template.SILENCE: {
+        "title": "t",
+        "link": LINK,
+        "what": "“Nightly” of Acme",
+        "limit": "90 minutes",
+        "last_run_at": "2026-03-02 08:00:00 UTC",
+    },
 }
 
 
@@ -47,6 +54,12 @@ CONTEXTS = {
             "Workflow “Nightly” is blacklisted",
             ["“Nightly”", "Acme", "5 times within 60 minutes"],
             id="blacklisted: name, count, window",
+        ),
+        pytest.param(
+            Template.SILENCE,
+            "No run of “Nightly” of Acme for 90 minutes",
+            ["“Nightly” of Acme", "For 90 minutes", "2026-03-02 08:00:00 UTC"],
+            id="silence: whose, how long, since when",
         ),
     ],
 )
