@@ -40,8 +40,27 @@ class Admission:
         self._clock = clock
         self._restored = list(restored)
         self._parking = Parking(patience) if parking is None else parking
+        self._patience = patience
+        #: Since when something waits without a break.
+        self._held_since: int | None = None
         self._look_up: tuple[LookUp, list[str], int] | None = None
         self._asked = self._asked_all = -float("inf")
+
+    def holds_time(self) -> bool:
+        """Whether the wall clock must not move the lane on: it would make late what waits.
+
+        Where something waits all the time this ends after twice the patience, so that made-up versions don't keep
+        a lane from noticing that others have gone quiet. While the registry does not answer it does not end.
+        """
+        if not self.waiting:
+            self._held_since = None
+            return False
+        now = self._clock()
+        if self._held_since is None:
+            self._held_since = now
+        oldest = self._parking.oldest
+        is_answered = oldest is not None and now - oldest < 2 * self._patience
+        return now - self._held_since < 2 * self._patience or not is_answered
 
     @property
     def waiting(self) -> int:

@@ -68,6 +68,11 @@ class Parking:
         return len(self._messages)
 
     @property
+    def oldest(self) -> int | None:
+        """When the one came that has waited longest; None when none waits."""
+        return next((message.arrived for message in self._messages.values()), None)
+
+    @property
     def is_full(self) -> bool:
         """Whether a bound is passed."""
         return self.count > self._max_count or self.bytes > self._max_bytes

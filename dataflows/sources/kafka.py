@@ -144,7 +144,8 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
     def _follow_clock(self) -> None:
         """Move the watermark to the time of the last question, if all that was written until then was read.
 
-        A partition that is behind, or whose broker does not answer or did not a moment ago, stays where it is.
+        A partition that is behind, or whose broker does not answer or did not a moment ago, stays where it is; so
+        does one in which messages wait for the registry.
         """
         positions = offsets_of(self._logs)
         ends = self._end_of_log.answer()
@@ -155,6 +156,7 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
             is_steady = all(source.is_steady(self._asked) for source in self._logs.values())
             if (
                 is_steady
+                and not (self._admission is not None and self._admission.holds_time())
                 and positions == positions_then
                 and all(positions.get(name, -1) >= ends[name] for name in ends)
             ):

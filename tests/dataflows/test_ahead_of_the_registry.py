@@ -112,6 +112,46 @@ def waiting(monitor: Monitor) -> int:
     return 0 if admission is None else admission.waiting
 
 
+def learn_the_end(monitor: Monitor) -> None:
+    """Go on until the source has heard where its logs end."""
+    asked: set[float] = set()
+    monitor.wait_for("the log's end", lambda: asked.add(monitor.source._asked) or len(asked) > 3)
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["the registry answers", "the database is away"])
+def test_the_wall_clock_makes_nothing_late_that_waits(
+    broker: Broker, registry: DatabaseRegistry, engine: sa.Engine, *, away: bool
+) -> None:
+    clock = Clock(time(20))
+    with Monitor(broker, clock, registry=registry) as monitor:
+        broker.write([started(0, "a"), new(1, "b")], partition=0)
+        monitor.wait_for("both are read", lambda: len(monitor.events) == 1 and waiting(monitor) == 1)
+        if away:
+            registry._engine = sa.create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+        clock.now = time(90) if away else time(20) + timedelta(seconds=20)
+        learn_the_end(monitor)
+        assert monitor.watermark == clock_of(0)
+        registry._engine = engine
+        add(engine, "v2", "wf2")
+        monitor.wait_for_events(2)
+        monitor.wait_for("time goes on", lambda: monitor.watermark >= clock_of(20))
+
+
+def test_something_that_waits_all_the_time_does_not_hold_the_clock_for_ever(
+    broker: Broker, registry: DatabaseRegistry
+) -> None:
+    clock = Clock(time(20))
+    with Monitor(broker, clock, registry=registry) as monitor:
+        broker.write([started(0, "a")], partition=0)
+        monitor.wait_for_events(1)
+        for number in range(5):
+            broker.write([started(1, f"x{number}", automation_version_id=f"made up {number}")], partition=0)
+            monitor.wait_for("it waits", lambda: waiting(monitor) > 0)
+            learn_the_end(monitor)
+            clock.now += timedelta(seconds=20)
+        monitor.wait_for("time goes on", lambda: monitor.watermark >= clock_of(21))
+
+
 def test_one_whose_version_does_not_come_is_a_dead_letter_when_its_time_is_up(
     broker: Broker, registry: DatabaseRegistry
 ) -> None:
