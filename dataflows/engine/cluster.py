@@ -1,6 +1,7 @@
 """Running a flow: one process, or a cluster of them on this machine (spec 80.1, 80.3)."""
 
 import ctypes
+import fcntl
 import shutil
 import signal
 import socket
@@ -38,14 +39,17 @@ def open_recovery(directory: Path) -> None:
     """Make a recovery store, if there is none. Code runs from what is in it: only its owner may write it."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     made = directory / "made"
-    if made.exists():
-        return
-    # What is there was begun and not ended, and no flow has written to it: bytewax refuses a store in part.
-    for part in directory.glob("part-*.sqlite3*"):
-        part.unlink()
-    shutil.rmtree(directory / "lanes", ignore_errors=True)
-    init_db_dir(directory, RECOVERY_PARTITIONS)  # type: ignore[no-untyped-call]
-    made.touch()
+    with (directory / "making").open("w") as making:
+        # The processes of a cluster may all find that there is none.
+        fcntl.flock(making, fcntl.LOCK_EX)
+        if made.exists():
+            return
+        # What is there was begun and not ended, and no flow has written to it: bytewax refuses a store in part.
+        for part in directory.glob("part-*.sqlite3*"):
+            part.unlink()
+        shutil.rmtree(directory / "lanes", ignore_errors=True)
+        init_db_dir(directory, RECOVERY_PARTITIONS)  # type: ignore[no-untyped-call]
+        made.touch()
 
 
 def lane_folder(recovery: Path, lane: str) -> Path:

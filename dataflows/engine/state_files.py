@@ -6,9 +6,12 @@ changed once they are named. (The same idea as incremental checkpoints over an L
 read back as a whole.)
 """
 
+import fcntl
 import os
 import secrets
+import time
 from collections import deque
+from datetime import timedelta
 from pathlib import Path
 from zlib import crc32
 
@@ -19,6 +22,11 @@ KEPT_FOR = 4
 
 #: Changes may take this many bytes before all state is written again, however little that is.
 LEAST = 1 << 20
+
+
+#: Held by the process that has the lane, for its life.
+LOCK = "lock"
+LOCK_PATIENCE = timedelta(seconds=10)
 
 
 class StateFile(msgspec.Struct, array_like=True, frozen=True):
@@ -40,10 +48,11 @@ class StateFiles:
         """`current` is what the recovery store names; other files in the folder are of epochs that never ended."""
         self.current = current
         self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock(folder)
         self._unnamed: deque[list[StateFile]] = deque()
         self._next = 1 + max((int(file.name.partition("-")[0]) for file in current), default=0)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        known = {file.name for file in current}
+        known = {file.name for file in current} | {LOCK}
         for path in folder.iterdir():
             if path.name not in known:
                 path.unlink()
@@ -97,3 +106,23 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _lock(folder: Path) -> int:
+    """Take the lane for this process; `UnusableStoreError` when another one keeps it.
+
+    Two at once would each remove what the other has written and not named yet. One that was killed may take a moment
+    to be gone.
+    """
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    give_up = time.monotonic() + LOCK_PATIENCE.total_seconds()
+    while True:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() > give_up:
+                os.close(handle)
+                raise UnusableStoreError(f"{folder}: another process works with this recovery store") from None
+            time.sleep(0.05)
+        else:
+            return handle

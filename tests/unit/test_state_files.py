@@ -1,5 +1,8 @@
 """A lane's state in files: what a restart finds, whatever happened between two snapshots."""
 
+import subprocess
+import sys
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -10,7 +13,7 @@ from dataflows.engine.cluster import lane_folder
 from dataflows.engine.host import Host
 from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
-from dataflows.engine.state_files import KEPT_FOR, LEAST, StateFile, StateFiles, UnusableStoreError
+from dataflows.engine.state_files import KEPT_FOR, LEAST, LOCK, StateFile, StateFiles, UnusableStoreError
 from dataflows.engine.watermarks import Watermark
 from dataflows.intake import Intake
 from dataflows.registry import TrustingRegistry
@@ -24,7 +27,7 @@ def content(letter: str, size: int) -> bytes:
 
 
 def files(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return {path.name for path in folder.iterdir()} - {LOCK}
 
 
 def test_contents_are_read_back_in_their_order(tmp_path: Path) -> None:
@@ -99,6 +102,19 @@ def test_a_file_that_is_not_as_it_was_is_named(tmp_path: Path, damage: object, s
 def test_a_file_is_known_by_name_size_and_sum() -> None:
     file = StateFile("00000001-aaaa", 3, 7)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(file), type=StateFile) == file
+
+
+def test_a_folder_that_another_process_works_with_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = f"import fcntl, os; fcntl.lockf(os.open({str(tmp_path / LOCK)!r}, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)"
+    hold = [sys.executable, "-c", f"{program}; print(flush=True); input()"]
+    monkeypatch.setattr("dataflows.engine.state_files.LOCK_PATIENCE", timedelta(0))
+    with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(UnusableStoreError, match="another process works with this recovery store"):
+            StateFiles(tmp_path, [])
+        other.communicate(b"\n")
+    StateFiles(tmp_path, []).write(b"all", everything=True)
 
 
 # ---- a lane with such files
