@@ -13,7 +13,7 @@ from random import Random
 import msgspec
 
 from config.settings import Kafka
-from dataflows.decisions import Decision, decode_decision, encode_decision
+from dataflows.decisions import Decision, DecisionKind, decode_decision, encode_decision
 from tests.dataflows.kafka_given import environment
 from tests.given import DAY, Line, changed, denied, encode, ended, replay, started, timed_out
 
@@ -50,6 +50,12 @@ def expected(lines: list[Line]) -> dict[str, Decision]:
     """What `detect` makes of them, by id, as it stands in a file."""
     outcome = replay([b"".join(encode(line) for line in lines)], until=10 * DAY)
     return {one.decision_id: decode_decision(encode_decision(one)) for one in outcome.decisions}
+
+
+def expected_with(late: list[Line], lines: list[Line]) -> dict[str, Decision]:
+    """The same when `late` comes after all the rest was read, and the clock followed: it ends no silence."""
+    more = {name: one for name, one in expected(lines + late).items() if one.kind is not DecisionKind.SILENCE}
+    return expected(lines) | more
 
 
 @contextmanager

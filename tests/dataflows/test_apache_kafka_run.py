@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from cli.embedded.apache_kafka import ApacheKafka
 from tests.dataflows.apache_given import Topics
 from tests.dataflows.kafka_given import go_on, wait_for
-from tests.dataflows.run_given import FIRST, SPAN, a_day, a_monitor, end_well, expected, ids, written
+from tests.dataflows.run_given import FIRST, SPAN, a_day, a_monitor, end_well, expected, expected_with, ids, written
 from tests.given import DAY, Line, changed, denied, ended
 from tests.lifecycle.given import given_world, version
 
@@ -45,7 +45,7 @@ def test_months_of_backlog_give_what_detect_gives_and_a_stop_leaves_nothing_unre
         wait_for("the new decision", lambda: len(ids(tmp_path)) > len(then))
         end_well(process)
     assert written(tmp_path)[: len(first)] == first
-    assert Counter(decision.decision_id for decision in written(tmp_path)) == Counter(expected(lines + late).keys())
+    assert Counter(decision.decision_id for decision in written(tmp_path)) == Counter(expected_with(late, lines).keys())
     assert topics.committed() == topics.ends()
 
 
