@@ -1,6 +1,8 @@
 """Topics of Apache Kafka that grow while `breakwater run` reads them: every workflow stays in its lane."""
 
+import socket
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,19 @@ def gate(partitions: Sequence[int]) -> list[list[Line]]:
     ]
 
 
+def neighbouring_ports(count: int) -> int:
+    """The first of several free ports in a row: process N serves its metrics on the first + N."""
+    while True:
+        first = free_port()
+        with ExitStack() as stack:
+            try:
+                for number in range(count):
+                    stack.enter_context(socket.create_server(("127.0.0.1", first + number)))
+            except OSError:
+                continue
+            return first
+
+
 def shut(topics: Topics, partitions: Sequence[int]) -> Producer:
     """Stop the stream in these partitions: nothing behind an open transaction can be read."""
     gatekeeper = topics.transaction()
@@ -43,9 +58,9 @@ def test_topics_doubled_in_mid_stream_change_no_decision(topics: Topics, tmp_pat
     then = expected([*first, *[line for pair in gate(range(4)) for line in pair], *second])
     topics.write(first, written=FIRST)
     old = shut(topics, [0, 1])
-    port = free_port()
+    port = neighbouring_ports(int(processes))
     with a_monitor(topics.settings, tmp_path, "--processes", processes, "--metrics-port", str(port)) as process:
-        wait_for("some decisions", lambda: ids(tmp_path))
+        wait_for("some decisions", lambda: ids(tmp_path), patience=90)
         grown = topics.init("--grow", "--partitions", "4")
         assert grown.stdout.count("grown to 4 partitions") == 3, grown.stderr
         new = shut(topics, [2, 3])

@@ -19,7 +19,7 @@ from tests.lifecycle.given import given_world, version
 PARTITIONS = 3
 
 #: What librdkafka holds ready of a log, and what the allocator rounds up; the messages below are more than twice that.
-QUEUES = 32 << 20
+QUEUES = 64 << 20
 
 
 @pytest.fixture
@@ -128,9 +128,9 @@ def test_a_sink_that_stands_still_holds_the_stream_up_and_memory_does_not_grow(
             waits = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'decisions'::regclass")
             wait_for("the sink", lambda: onlooker.scalar(waits))
         before = _memory(process.pid)
-        many = [json.dumps(ended(number / 1e6, f"y{number}", payload="p" * 500)).encode() for number in range(100_000)]
+        many = [json.dumps(ended(number / 1e6, f"y{number}", payload="p" * 500)).encode() for number in range(200_000)]
         topics.write(
-            many, by=topics.producer(compression_codec="lz4", linger_ms=5, queue_buffering_max_messages=200_000)
+            many, by=topics.producer(compression_codec="lz4", linger_ms=5, queue_buffering_max_messages=400_000)
         )
         go_on(3, lambda: None)
         assert _memory(process.pid) - before < QUEUES
