@@ -1,6 +1,9 @@
 """Who asks for something, as audit rows and history remember it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from lifecycle.capabilities import CAPABILITIES, Capability, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +16,8 @@ class ActorContext:
     invoked_via: str
     #: None for a service.
     user_id: str | None = None
+    #: What they may do in the tenant that they act in; owning an automation is looked up where it matters.
+    capabilities: frozenset[Capability] = frozenset()
 
     @property
     def system_initiated(self) -> bool:
@@ -20,10 +25,12 @@ class ActorContext:
         return self.user_id is None
 
     @classmethod
-    def of_user(cls, user_id: str, invoked_via: str) -> "ActorContext":
+    def of_user(cls, user_id: str, invoked_via: str, capabilities: Iterable[Capability] = ()) -> "ActorContext":
         """A signed-in person."""
-        return cls(actor=user_id, invoked_via=invoked_via, user_id=user_id)
+        return cls(actor=user_id, invoked_via=invoked_via, user_id=user_id, capabilities=frozenset(capabilities))
 
 
 #: The monitor's own identity.
-MONITOR = ActorContext(actor="service:monitor", invoked_via="monitor")
+MONITOR = ActorContext(actor="service:monitor", invoked_via="monitor", capabilities=CAPABILITIES[Role.SERVICE])
+#: Jobs and schedules.
+WORKER = ActorContext(actor="service:worker", invoked_via="worker", capabilities=CAPABILITIES[Role.SERVICE])

@@ -83,6 +83,81 @@ class BlockKind(StrEnum):
     MANUAL = "manual"  #: by hand (Flow 13)
 
 
+class Clearing(StrEnum):
+    """How a reason for a block was cleared (30.4)."""
+
+    VERIFIED = "verified"  #: the credentials were seen to work after the block
+    COMPLETED = "completed"  #: by hand, with all tasks complete
+    OVERRIDE = "override"  #: by hand, as a false positive
+    PROVIDER_INCIDENT = "provider_incident"  #: taken back by the guard
+    ARCHIVED = "archived"  #: the version went out of use
+
+
+class QuoteStatus(StrEnum):
+    """How far a quote has come; pricing owns its changes (Flows 11 to 18)."""
+
+    DRAFT = "draft"
+    SENT = "sent"
+    SIGNED = "signed"
+    REJECTED = "rejected"
+    VOID = "void"
+    EXPIRED = "expired"
+
+
+class ArtifactKind(StrEnum):
+    """What is attached to a project (30.8)."""
+
+    ARTIFACT = "artifact"  #: what was built
+    RUNBOOK = "runbook"
+    DEPLOYMENT_PLAN = "deployment_plan"
+    ROLLBACK_PLAN = "rollback_plan"
+
+
+class CredentialStatus(StrEnum):
+    """What is known of a credential (30.4). Active is not proof enough: see `last_validated_at`."""
+
+    ACTIVE = "active"
+    INVALID = "invalid"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"
+
+
+class HoldKind(StrEnum):
+    """Why a decision waits (30.6)."""
+
+    PROVIDER_INCIDENT = "provider_incident"  #: the provider is down, not the credentials
+    BLAST_RADIUS = "blast_radius"  #: too many automatic stops in too short a time
+
+
+class HoldStatus(StrEnum):
+    """What became of a decision that waits."""
+
+    HELD = "held"
+    RELEASED = "released"  #: a person let it go on; its effects are there
+    REJECTED = "rejected"  #: a person said no
+    ENDED = "ended"  #: the incident is over; the detector judges again on fresh evidence
+
+
+class IntentKind(StrEnum):
+    """What the platform is asked to do."""
+
+    DEPLOY = "deploy"
+    PAUSE = "pause"
+    RESUME = "resume"
+    ARCHIVE = "archive"
+
+
+class IntentStatus(StrEnum):
+    """How far it has come."""
+
+    OPEN = "open"  #: asked, or about to be; the platform's state is not known
+    COMMITTED = "committed"  #: done there and written here
+    COMPENSATING = "compensating"  #: done there, refused here: being taken back
+    COMPENSATED = "compensated"  #: taken back
+    FAILED = "failed"  #: not done there; nothing changed
+
+
 class BlacklistSource(StrEnum):
     """Who put a workflow on the blacklist, or took it off (40.2)."""
 
@@ -108,6 +183,7 @@ class DecisionOutcome(StrEnum):
 
     APPLIED = "applied"  #: its effects are committed; what they were is in `outcome_reason`
     REFUSED = "refused"  #: recorded with the reason; nothing else was written
+    HELD = "held"  #: waits in `holds` for the end of an incident, or for a person (30.6)
 
 
 class AuditAction(StrEnum):
@@ -120,6 +196,15 @@ class AuditAction(StrEnum):
     RELEASE_WORKFLOW = "release_workflow"
     CREATE_TASK = "create_task"
     UPDATE_TASK = "update_task"
+    DEPLOY = "deploy"
+    PAUSE_WORKFLOW = "pause_workflow"
+    RESUME_WORKFLOW = "resume_workflow"
+    ARCHIVE_AUTOMATION = "archive_automation"
+    MANAGE_CREDENTIALS = "manage_credentials"
+    PROVIDER_INCIDENT = "provider_incident"
+    HOLD_DECISION = "hold_decision"
+    END_HOLD = "end_hold"
+    STAFF_ACCESS = "staff_access"
 
 
 class Channel(StrEnum):
@@ -127,6 +212,9 @@ class Channel(StrEnum):
 
     EMAIL = "email"
     IN_APP = "in_app"  #: the row itself is the delivery
+    SLACK = "slack"
+    WEBHOOK = "webhook"  #: signed after the Standard Webhooks convention
+    ON_CALL = "on_call"  #: a pager's webhook, in the form of PagerDuty's events
 
 
 class Audience(StrEnum):
@@ -135,6 +223,8 @@ class Audience(StrEnum):
     CLIENT = "client"  #: contacts of the owning tenant, nobody else
     OPS = "ops"
     PLATFORM_ADMIN = "platform_admin"
+    ON_CALL = "on_call"
+    ANALYTICS = "analytics"
 
 
 class Severity(StrEnum):
@@ -169,3 +259,17 @@ class Template(StrEnum):
     CREDENTIALS_FAILED_CRITICAL = "credentials_failed_critical"
     WORKFLOW_BLACKLISTED = "workflow_blacklisted"
     SILENCE = "silence"
+    BUILD_STARTED = "build_started"
+    QA_STARTED = "qa_started"
+    READY_TO_LAUNCH = "ready_to_launch"
+    AUTOMATION_UNBLOCKED = "automation_unblocked"
+    AUTOMATION_LIVE = "automation_live"
+    DEPLOYMENT_SUCCESS = "deployment_success"
+    DEPLOYMENT_PROBLEM = "deployment_problem"
+    WORKFLOW_PAUSED = "workflow_paused"
+    WORKFLOW_RESUMED = "workflow_resumed"
+    ARCHIVED = "archived"
+    PROVIDER_INCIDENT = "provider_incident"
+    DECISIONS_HELD = "decisions_held"
+    CHANNEL_FAILING = "channel_failing"
+    WORKFLOW_RELEASED = "workflow_released"

@@ -1,6 +1,7 @@
 """What the lifecycle is told from outside: addresses, and which statuses an automatic block may start from."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from urllib.parse import quote
 
 from lifecycle.statuses import AUTOMATIC_BLOCK_SOURCES, Status
@@ -15,10 +16,22 @@ class LifecycleOptions:
     #: Prefix of links in tasks and notices, without a slash at its end.
     public_url: str = "http://127.0.0.1:8080"
     block_sources: frozenset[Status] = AUTOMATIC_BLOCK_SOURCES
+    #: Whether work begins only when it is paid, for tenants without a pricing config of their own.
+    payment_required: bool = False
+    #: The share of tests that must pass before a launch.
+    min_pass_rate: Decimal = Decimal("0.95")
+    #: Whether credentials that work again end a block by themselves; else a person does.
+    unblock_automatically: bool = True
+    unblock_needs_ops_approval: bool = False
+    deploy_needs_approval: bool = False
 
     def tasks_link(self, automation_version_id: str) -> str:
         """The console's page of a version's open tasks."""
         return f"{self.public_url}/console/tasks?automation_version_id={quote(automation_version_id, safe='')}"
+
+    def version_link(self, automation_version_id: str) -> str:
+        """The console's page of a version."""
+        return f"{self.public_url}/console/automations/{quote(automation_version_id, safe='')}"
 
     def decision_link(self, decision_id: str) -> str:
         """The console's page of a decision."""

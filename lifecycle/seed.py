@@ -26,6 +26,14 @@ SEEDABLE = (
     tables.workflows,
     tables.workflow_bindings,
     tables.projects,
+    tables.quotes,
+    tables.payments,
+    tables.pricing_config,
+    tables.project_artifacts,
+    tables.qa_results,
+    tables.credentials,
+    tables.automation_version_credentials,
+    tables.tasks,
 )
 
 SEEDER = ActorContext(actor="service:seed", invoked_via="seed")

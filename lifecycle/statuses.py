@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lifecycle.capabilities import Capability
+
 
 class Status(StrEnum):
     """Where an automation version is in its life."""
@@ -67,6 +69,8 @@ class Transition:
     source: Status
     target: Status | None
     operation: Operation
+    #: What the one who asks must be allowed to do.
+    capability: Capability
     prerequisites: tuple[Prerequisite, ...] = ()
 
 
@@ -83,20 +87,25 @@ TRANSITIONS: tuple[Transition, ...] = (
         Status.AWAITING_CLIENT_APPROVAL,
         Status.READY_FOR_BUILD,
         Operation.UPDATE_STATUS,
+        Capability.BUILD_AND_QA,
         (Prerequisite.LATEST_QUOTE_SIGNED,),
     ),
-    Transition(Status.AWAITING_CLIENT_APPROVAL, Status.BUILD_IN_PROGRESS, Operation.UPDATE_STATUS, _BUILD),
-    Transition(Status.READY_FOR_BUILD, Status.BUILD_IN_PROGRESS, Operation.UPDATE_STATUS, _BUILD),
+    *(
+        Transition(source, Status.BUILD_IN_PROGRESS, Operation.UPDATE_STATUS, Capability.BUILD_AND_QA, _BUILD)
+        for source in (Status.AWAITING_CLIENT_APPROVAL, Status.READY_FOR_BUILD)
+    ),
     Transition(
         Status.BUILD_IN_PROGRESS,
         Status.QA_AND_TESTING,
         Operation.UPDATE_STATUS,
+        Capability.BUILD_AND_QA,
         (Prerequisite.BUILD_CHECKLIST_COMPLETE, Prerequisite.ARTIFACTS_AND_RUNBOOK_ATTACHED),
     ),
     Transition(
         Status.QA_AND_TESTING,
         Status.READY_TO_LAUNCH,
         Operation.UPDATE_STATUS,
+        Capability.APPROVE_LAUNCH,
         (
             Prerequisite.QA_CHECKLIST_APPROVED,
             Prerequisite.PASS_RATE_REACHED,
@@ -107,20 +116,45 @@ TRANSITIONS: tuple[Transition, ...] = (
         Status.QA_AND_TESTING,
         Status.BUILD_IN_PROGRESS,
         Operation.UPDATE_STATUS,
+        Capability.BUILD_AND_QA,
         (Prerequisite.REASON_GIVEN,),
     ),
     # running
-    Transition(Status.READY_TO_LAUNCH, Status.LIVE, Operation.DEPLOY, (Prerequisite.BINDING_DEPLOYABLE,)),
-    Transition(Status.LIVE, Status.PAUSED, Operation.PAUSE),
-    Transition(Status.PAUSED, Status.LIVE, Operation.RESUME, (Prerequisite.NO_OTHER_VERSION_LIVE,)),
+    Transition(
+        Status.READY_TO_LAUNCH,
+        Status.LIVE,
+        Operation.DEPLOY,
+        Capability.DEPLOY,
+        (Prerequisite.BINDING_DEPLOYABLE,),
+    ),
+    Transition(Status.LIVE, Status.PAUSED, Operation.PAUSE, Capability.PAUSE_AND_RESUME),
+    Transition(
+        Status.PAUSED,
+        Status.LIVE,
+        Operation.RESUME,
+        Capability.PAUSE_AND_RESUME,
+        (Prerequisite.NO_OTHER_VERSION_LIVE,),
+    ),
     # broken, and mended
-    *(Transition(status, Status.BLOCKED, Operation.BLOCK, (Prerequisite.REASON_GIVEN,)) for status in _BLOCKABLE),
-    *(Transition(status, Status.BLOCKED, Operation.BLOCK_FOR_CREDENTIALS) for status in _BLOCKABLE),
-    Transition(Status.BLOCKED, None, Operation.UNBLOCK, (Prerequisite.REMEDIATION_COMPLETE,)),
-    Transition(Status.BLOCKED, None, Operation.UNBLOCK_FOR_CREDENTIALS, (Prerequisite.CREDENTIALS_VERIFIED,)),
+    *(
+        Transition(status, Status.BLOCKED, Operation.BLOCK, Capability.BLOCK, (Prerequisite.REASON_GIVEN,))
+        for status in _BLOCKABLE
+    ),
+    *(
+        Transition(status, Status.BLOCKED, Operation.BLOCK_FOR_CREDENTIALS, Capability.AUTOMATIC)
+        for status in _BLOCKABLE
+    ),
+    Transition(Status.BLOCKED, None, Operation.UNBLOCK, Capability.UNBLOCK, (Prerequisite.REMEDIATION_COMPLETE,)),
+    Transition(
+        Status.BLOCKED,
+        None,
+        Operation.UNBLOCK_FOR_CREDENTIALS,
+        Capability.AUTOMATIC,
+        (Prerequisite.CREDENTIALS_VERIFIED,),
+    ),
     # the end
     *(
-        Transition(status, Status.ARCHIVED, Operation.ARCHIVE, (Prerequisite.NO_ACTIVE_BINDING,))
+        Transition(status, Status.ARCHIVED, Operation.ARCHIVE, Capability.ARCHIVE, (Prerequisite.NO_ACTIVE_BINDING,))
         for status in Status
         if status is not Status.ARCHIVED
     ),

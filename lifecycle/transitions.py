@@ -32,6 +32,8 @@ class Move:
     #: The columns that change with it, besides the status and its times.
     columns: Mapping[str, Any]
     reason_code: str
+    #: What a person gave as the reason; for notices and audit rows.
+    reason: str | None = None
     episode_id: str | None = None
     decision_id: str | None = None
     #: More audit rows of the same step, written after `update_status`.

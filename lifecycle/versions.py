@@ -10,13 +10,23 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.kinds import AutomationStatus
+from lifecycle.kinds import AutomationStatus, BindingStatus
 from lifecycle.statuses import Status
 
 _automations = tables.automations.c
 _versions = tables.automation_versions.c
 _bindings = tables.workflow_bindings.c
 _projects = tables.projects.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedBinding:
+    """The version's binding to a workflow of the platform."""
+
+    id: str
+    status: BindingStatus
+    #: None while it is pending.
+    wrk_workflow_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +39,17 @@ class LockedVersion:
     automation_name: str
     tenant_name: str
     automation_status: AutomationStatus
+    owner_user_id: str | None
     version: int
     status: Status
     blocked_reason: str | None
+    blocked_at: datetime | None
     blocked_from_status: Status | None
     block_episode_id: str | None
     updated_at: datetime
     #: The bound workflow; without one the version stands for it (spec 10).
     workflow_id: str
+    binding: LockedBinding | None
     project_id: str | None
     #: The database's clock, read under the lock: later than any change of this version before.
     now: datetime
@@ -56,13 +69,22 @@ def lock_version(connection: sa.Connection, tenant_id: str, version_id: str) -> 
         automation_name=automation.name,
         tenant_name=automation.tenant_name,
         automation_status=AutomationStatus(automation.status),
+        owner_user_id=automation.owner_user_id,
         version=version.version,
         status=Status(version.status),
         blocked_reason=version.blocked_reason,
+        blocked_at=version.blocked_at,
         blocked_from_status=None if version.blocked_from_status is None else Status(version.blocked_from_status),
         block_episode_id=version.block_episode_id,
         updated_at=version.updated_at,
         workflow_id=version_id if related.workflow_id is None else related.workflow_id,
+        binding=None
+        if related.binding_id is None
+        else LockedBinding(
+            id=related.binding_id,
+            status=BindingStatus(related.binding_status),
+            wrk_workflow_id=related.workflow_id,
+        ),
         project_id=related.project_id,
         # A clock that was set back must not make two changes share a time: `updated_at` is what `If-Match` compares.
         now=max(related.now, version.updated_at + timedelta(microseconds=1)),
@@ -70,7 +92,13 @@ def lock_version(connection: sa.Connection, tenant_id: str, version_id: str) -> 
 
 
 _LOCK_AUTOMATION = (
-    sa.select(_automations.id, _automations.name, _automations.status, tables.tenants.c.name.label("tenant_name"))
+    sa.select(
+        _automations.id,
+        _automations.name,
+        _automations.status,
+        _automations.owner_user_id,
+        tables.tenants.c.name.label("tenant_name"),
+    )
     .join(tables.tenants, tables.tenants.c.id == _automations.tenant_id)
     .where(
         _automations.tenant_id == sa.bindparam("tenant"),
@@ -86,6 +114,7 @@ _LOCK_VERSION = (
         _versions.version,
         _versions.status,
         _versions.blocked_reason,
+        _versions.blocked_at,
         _versions.blocked_from_status,
         _versions.block_episode_id,
         _versions.updated_at,
@@ -94,7 +123,7 @@ _LOCK_VERSION = (
     .with_for_update()
 )
 _BINDING = (
-    sa.select(_bindings.wrk_workflow_id)
+    sa.select(_bindings.id, _bindings.status, _bindings.wrk_workflow_id)
     .where(_bindings.tenant_id == sa.bindparam("tenant"), _bindings.automation_version_id == sa.bindparam("version"))
     .with_for_update()
     .cte("binding")
@@ -108,6 +137,8 @@ _PROJECT = (
 #: One round trip for both: whoever locks them holds the automation and the version already.
 _LOCK_RELATED = sa.select(
     sa.select(_BINDING.c.wrk_workflow_id).scalar_subquery().label("workflow_id"),
+    sa.select(_BINDING.c.id).scalar_subquery().label("binding_id"),
+    sa.select(_BINDING.c.status).scalar_subquery().label("binding_status"),
     sa.select(_PROJECT.c.id).scalar_subquery().label("project_id"),
     sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)).label("now"),
 )

@@ -1,6 +1,7 @@
 """Every table of the lifecycle as SQLAlchemy Core; the migrations are proven equal to it."""
 
 from lifecycle.tables.columns import metadata
+from lifecycle.tables.credentials import automation_version_credentials, credential_events, credentials
 from lifecycle.tables.decisions import (
     dead_letters,
     decision_evidence,
@@ -8,6 +9,9 @@ from lifecycle.tables.decisions import (
     stuck_executions,
     workflow_blacklist,
 )
+from lifecycle.tables.deploys import platform_intents
+from lifecycle.tables.guard import holds, provider_incidents
+from lifecycle.tables.projects import payments, pricing_config, project_artifacts, qa_results, quotes
 from lifecycle.tables.registry import (
     automation_versions,
     automation_versions_status_history,
@@ -30,20 +34,31 @@ APPEND_ONLY_TABLES = ("audit_logs", "automation_versions_status_history")
 __all__ = [
     "APPEND_ONLY_TABLES",
     "audit_logs",
+    "automation_version_credentials",
     "automation_versions",
     "automation_versions_status_history",
     "automations",
     "block_reasons",
     "contacts",
+    "credential_events",
+    "credentials",
     "dead_letters",
     "decision_evidence",
     "decisions",
     "deliveries",
+    "holds",
     "memberships",
     "metadata",
     "notifications",
     "outbox_events",
+    "payments",
+    "platform_intents",
+    "pricing_config",
+    "project_artifacts",
     "projects",
+    "provider_incidents",
+    "qa_results",
+    "quotes",
     "stuck_executions",
     "systems",
     "tasks",

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from lifecycle.kinds import AccountStatus, AutomationStatus, BindingStatus, BlockKind
+from lifecycle.kinds import AccountStatus, AutomationStatus, BindingStatus, BlockKind, Clearing
 from lifecycle.statuses import DELIVERY_STATUSES, Status
 from lifecycle.tables.columns import (
     Id,
@@ -63,6 +63,7 @@ contacts = sa.Table(
     sa.Column("email", sa.Text, nullable=False),
     sa.Column("user_id", Id, comment="who sees in-app notices, when the contact signs in"),
     sa.Column("active", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("champion", sa.Boolean, nullable=False, server_default=sa.false(), comment="is told before a launch too"),
     now("created_at"),
     of_a_tenant("a_contact_is_of_a_tenant"),
     sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="a_contact_may_be_a_user"),
@@ -173,10 +174,20 @@ block_reasons = sa.Table(
     sa.Column("failed_systems", ARRAY(sa.Text), nullable=False, server_default=sa.text("'{}'")),
     sa.Column("policy_id", sa.Text),
     sa.Column("decision_id", Uuid),
+    sa.Column("occurred_at", Time, comment="event time of the decision; null when there was none"),
     now("opened_at"),
     sa.Column("cleared_at", Time),
+    sa.Column("cleared_by", sa.Text),
+    sa.Column("clearing", sa.Text),
     of_tenant("automation_version_id", "automation_versions", "a_block_reason_is_of_a_version_of_its_tenant"),
     one_of("kind", BlockKind, "block_kind_is_known"),
+    one_of("clearing", Clearing, "clearing_is_known"),
+    sa.CheckConstraint(
+        "(cleared_at IS NULL) = (cleared_by IS NULL) AND (cleared_at IS NULL) = (clearing IS NULL)",
+        name="a_cleared_reason_says_when_how_and_by_whom",
+    ),
+    sa.Index("block_reasons_by_event_time", "occurred_at", postgresql_where=sa.text("decision_id IS NOT NULL")),
+    sa.Index("block_reasons_by_version", "tenant_id", "automation_version_id", "opened_at"),
     sa.Index(
         "one_open_block_reason_of_a_kind_per_version",
         "tenant_id",

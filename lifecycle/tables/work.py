@@ -143,6 +143,7 @@ notifications = sa.Table(
     sa.Column("link", sa.Text),
     word("status", NotificationStatus.PENDING),
     now("created_at"),
+    sa.Column("not_before", Time, comment="waits until then, so that it can be cancelled"),
     sa.Column("delivered_at", Time),
     sa.Column("read_at", Time),
     of_a_tenant("a_notification_is_of_a_tenant"),
@@ -154,6 +155,7 @@ notifications = sa.Table(
     one_of("status", NotificationStatus, "notification_status_is_known"),
     sa.Index("notifications_by_recipient", "channel", "recipient", "created_at"),
     sa.Index("notifications_by_status", "status", "created_at"),
+    sa.Index("notifications_by_episode", "episode_id"),
 )
 
 deliveries = sa.Table(
