@@ -123,6 +123,13 @@ class CredentialStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
+class StopKind(StrEnum):
+    """What was stopped without a person."""
+
+    BLOCK = "block"
+    BLACKLISTING = "blacklisting"
+
+
 class HoldKind(StrEnum):
     """Why a decision waits (30.6)."""
 

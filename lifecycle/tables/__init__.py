@@ -10,7 +10,7 @@ from lifecycle.tables.decisions import (
     workflow_blacklist,
 )
 from lifecycle.tables.deploys import platform_intents
-from lifecycle.tables.guard import holds, provider_incidents
+from lifecycle.tables.guard import automatic_stops, holds, provider_incidents
 from lifecycle.tables.projects import payments, pricing_config, project_artifacts, qa_results, quotes
 from lifecycle.tables.registry import (
     automation_versions,
@@ -34,6 +34,7 @@ APPEND_ONLY_TABLES = ("audit_logs", "automation_versions_status_history")
 __all__ = [
     "APPEND_ONLY_TABLES",
     "audit_logs",
+    "automatic_stops",
     "automation_version_credentials",
     "automation_versions",
     "automation_versions_status_history",

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from lifecycle.kinds import HoldKind, HoldStatus
+from lifecycle.kinds import HoldKind, HoldStatus, StopKind
 from lifecycle.tables.columns import Id, Json, Time, Uuid, metadata, new_uuid, now, of_a_tenant, one_of, tenant, word
 
 provider_incidents = sa.Table(
@@ -46,7 +46,6 @@ holds = sa.Table(
     sa.Column("reason", sa.String(500)),
     of_a_tenant("a_hold_is_of_a_tenant"),
     sa.ForeignKeyConstraint(["incident_id"], ["provider_incidents.id"], name="a_hold_may_be_of_an_incident"),
-    sa.ForeignKeyConstraint(["decision_id"], ["decisions.decision_id"], name="a_hold_is_of_a_decision"),
     sa.UniqueConstraint("decision_id", name="one_hold_per_decision"),
     one_of("kind", HoldKind, "hold_kind_is_known"),
     one_of("status", HoldStatus, "hold_status_is_known"),
@@ -62,4 +61,26 @@ holds = sa.Table(
     sa.Index("holds_by_status_and_time", "status", "held_at", "id"),
     sa.Index("holds_by_incident", "incident_id"),
     sa.Index("holds_by_tenant", "tenant_id", "held_at"),
+)
+
+automatic_stops = sa.Table(
+    "automatic_stops",
+    metadata,
+    sa.Column("decision_id", Uuid, nullable=False),
+    sa.Column("system_key", sa.String(64), nullable=False, comment="what the stop was for; empty for a blacklisting"),
+    word("kind"),
+    tenant(),
+    sa.Column("automation_version_id", Id),
+    sa.Column("workflow_id", Id),
+    sa.Column("episode_id", Uuid, comment="the block's"),
+    sa.Column("occurred_at", Time, nullable=False),
+    sa.Column("recorded_at", Time, nullable=False, server_default=sa.text("clock_timestamp()")),
+    sa.Column("budgeted", sa.Boolean, nullable=False, comment="whether it stopped something that ran before"),
+    sa.Column("undone_at", Time),
+    sa.PrimaryKeyConstraint("decision_id", "system_key"),
+    of_a_tenant("an_automatic_stop_is_of_a_tenant"),
+    one_of("kind", StopKind, "automatic_stop_kind_is_known"),
+    sa.Index("automatic_stops_by_system_and_event_time", "system_key", "occurred_at"),
+    sa.Index("automatic_stops_by_time", "recorded_at", postgresql_where=sa.text("budgeted")),
+    comment="What the guard counts: every block and blacklisting that went ahead without a person.",
 )

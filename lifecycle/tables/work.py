@@ -37,7 +37,7 @@ tasks = sa.Table(
     "tasks",
     metadata,
     new_uuid(),
-    tenant(),
+    tenant(nullable=True),
     sa.Column("project_id", Id),
     sa.Column("automation_version_id", Id),
     word("context_type"),
@@ -95,10 +95,12 @@ tasks = sa.Table(
         "idempotency_key",
         unique=True,
         postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+        postgresql_nulls_not_distinct=True,
     ),
     sa.Index("tasks_by_status_and_time", "status", "created_at", "id"),
     sa.Index("tasks_by_version", "tenant_id", "automation_version_id", "status"),
     sa.Index("tasks_by_project", "tenant_id", "project_id", "status"),
+    comment="A null tenant is the platform.",
 )
 
 audit_logs = sa.Table(

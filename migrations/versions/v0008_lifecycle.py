@@ -264,7 +264,6 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("kind IN ('provider_incident', 'blast_radius')", name="hold_kind_is_known"),
         sa.CheckConstraint("status IN ('held', 'released', 'rejected', 'ended')", name="hold_status_is_known"),
-        sa.ForeignKeyConstraint(["decision_id"], ["decisions.decision_id"], name="a_hold_is_of_a_decision"),
         sa.ForeignKeyConstraint(["incident_id"], ["provider_incidents.id"], name="a_hold_may_be_of_an_incident"),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="a_hold_is_of_a_tenant"),
         sa.PrimaryKeyConstraint("id", name=op.f("holds_pkey")),
