@@ -1,9 +1,12 @@
 """Lifecycle events to Kafka: for other systems as CloudEvents, and back to the monitor as control events."""
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from config.settings import Kafka
+from lifecycle.control_events import CONTROL_TYPES
 from lifecycle.outbox import OutboxEvent
 from lifecycle.transitions import STATUS_CHANGED
 from sinks.kafka import Record, TopicWriter
@@ -28,7 +31,10 @@ class EventPublisher:
         self._control = TopicWriter(kafka, kafka.control_topic, DELIVERY_TIMEOUT)
 
     def __call__(self, event: OutboxEvent) -> None:
-        """Publish to the topic for everybody and to the monitor's own."""
+        """Publish to the topic for everybody, and what the monitor must know to its own."""
+        if event.type in CONTROL_TYPES:
+            self._control.write([_control_record(event.message_key, event.payload)])
+            return
         self._events.write([to_cloud_event(event)])
         if event.type == STATUS_CHANGED:
             self._control.write([to_control_event(event)])
@@ -61,4 +67,8 @@ def to_control_event(event: OutboxEvent) -> Record:
         "to_status": event.payload["to"],
         "occurred_at": event.occurred_at.isoformat(),
     }
-    return Record(event.message_key.encode(), json.dumps(value).encode(), [("content-type", "application/json")])
+    return _control_record(event.message_key, value)
+
+
+def _control_record(workflow_id: str, value: Mapping[str, Any]) -> Record:
+    return Record(workflow_id.encode(), json.dumps(dict(value)).encode(), [("content-type", "application/json")])

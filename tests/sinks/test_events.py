@@ -1,17 +1,30 @@
 """Lifecycle events reach their topics: CloudEvents for everybody, control events that the monitor can read."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
+import sqlalchemy as sa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from cli.embedded.kafka import MockKafka
 from config.settings import Kafka
-from dataflows.events import AutomationStatus, AutomationStatusChanged
+from dataflows.events import (
+    AutomationStatus,
+    AutomationStatusChanged,
+    ControlEvent,
+    CredentialEvent,
+    HoldEnded,
+    WorkflowReleased,
+)
+from lifecycle import tables
+from lifecycle.control_events import ControlKind, put_control_event
 from lifecycle.outbox import OutboxEvent
 from sinks.events import EventPublisher, to_control_event
 from tests.given import decide
+from tests.lifecycle.given import given_world, row
 
 EVENT = OutboxEvent(
     event_id="00000000-0000-5000-8000-00000000000e",
@@ -64,3 +77,41 @@ def test_the_monitor_understands_a_control_event() -> None:
     assert (read.tenant_id, read.workflow_id, read.automation_version_id) == ("t1", "wf1", "v1")
     assert read.occurred_at == EVENT.occurred_at
     assert decide(line) == []
+
+
+CONTROL_FIELDS: dict[ControlKind, tuple[dict[str, str], type[ControlEvent]]] = {
+    ControlKind.CREDENTIAL_EVENT: ({"system_key": "crm", "status": "revoked"}, CredentialEvent),
+    ControlKind.HOLD_ENDED: (
+        {"system_key": "crm", "from": "2026-03-02T08:00:00+00:00", "to": "2026-03-02T09:00:00+00:00"},
+        HoldEnded,
+    ),
+    ControlKind.WORKFLOW_RELEASED: ({}, WorkflowReleased),
+}
+
+
+@pytest.mark.parametrize("kind", ControlKind)
+def test_a_control_event_goes_to_the_monitor_alone_and_is_understood(
+    engine: sa.Engine, mock_kafka: MockKafka, kind: ControlKind
+) -> None:
+    given_world(engine)
+    fields, form = CONTROL_FIELDS[kind]
+    for _ in range(2):
+        with engine.begin() as connection:
+            put_control_event(
+                connection,
+                kind=kind,
+                cause="because",
+                tenant_id="t1",
+                workflow_id="wf1",
+                occurred_at=EVENT.occurred_at,
+                fields=fields,
+            )
+    stored = row(engine, tables.outbox_events)
+    kafka = Kafka(bootstrap_servers=mock_kafka.bootstrap_servers)
+    mock_kafka.create_topic(kafka.control_topic, 1)
+    EventPublisher(kafka)(replace(EVENT, event_id=stored["event_id"], type=stored["type"], payload=stored["payload"]))
+    message = read_one(kafka.bootstrap_servers, kafka.control_topic)
+    line = json.loads(message.value() or b"")
+    read = msgspec.convert(line, form)
+    assert message.key() == b"wf1"
+    assert (read.tenant_id, read.workflow_id, read.occurred_at) == ("t1", "wf1", EVENT.occurred_at)
