@@ -24,9 +24,9 @@ class AuditEntry:
 
 
 def write_audit(
-    connection: sa.Connection, *, tenant_id: str, actor_context: ActorContext, entries: list[AuditEntry]
+    connection: sa.Connection, *, tenant_id: str | None, actor_context: ActorContext, entries: list[AuditEntry]
 ) -> None:
-    """Append rows, in order; all of one tenant and by one actor."""
+    """Append rows, in order; all of one tenant and by one actor. No tenant is the platform."""
     connection.execute(
         sa.insert(tables.audit_logs),
         [

@@ -42,6 +42,16 @@ class BlacklistPage:
     next: Cursor | None
 
 
+def is_on_blacklist(connection: sa.Connection, tenant_id: str, workflow_id: str) -> bool:
+    """Whether a workflow is on the blacklist, as the caller's transaction sees it."""
+    row = connection.execute(
+        sa.select(_blacklist.id).where(
+            _blacklist.tenant_id == tenant_id, _blacklist.workflow_id == workflow_id, _blacklist.removed_at.is_(None)
+        )
+    ).first()
+    return row is not None
+
+
 def list_blacklisted(connection: sa.Connection, *, after: Cursor | None = None, limit: int = 50) -> BlacklistPage:
     """At most `limit` workflows that are on the blacklist now, newest first, after a cursor."""
     query = (

@@ -4,8 +4,9 @@ All of it is written in the caller's transaction: status, reason, one task for e
 notices and the event. A block has an episode; what is told to people is told once in an episode.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -40,6 +41,7 @@ class BlockOutcome(StrEnum):
     MERGED = "merged"  #: it was blocked already; systems or tasks were added
     ALREADY_APPLIED = "already_applied"  #: it was blocked already, and nothing was missing
     SKIPPED = "skipped"  #: its status is not one to block from; operations has a task
+    HELD = "held"  #: `admit` let nothing through; the guard has a hold (30.6)
     REFUSED = "refused"  #: see `refusal`; nothing was written
 
 
@@ -61,6 +63,10 @@ class BlockResult:
         return self.outcome in (BlockOutcome.MERGED, BlockOutcome.ALREADY_APPLIED)
 
 
+Admit = Callable[[LockedVersion, Sequence[System]], Sequence[System]]
+"""Asked when a version is about to be blocked, or a block to be added to: the systems to do it for, or none."""
+
+
 def request_block_for_credentials(
     connection: sa.Connection,
     *,
@@ -71,11 +77,14 @@ def request_block_for_credentials(
     policy_id: str,
     decision_id: str,
     options: LifecycleOptions,
+    occurred_at: datetime | None = None,
+    admit: Admit | None = None,
 ) -> BlockResult:
     """Block a version, or add to the block that it is in; for decisions that passed their thresholds.
 
     The transaction is the caller's, who commits it, and must hold no lock of the lifecycle yet. The same request
-    again writes nothing. `failed_systems` are keys as the events had them; at least one.
+    again writes nothing. `failed_systems` are keys as the events had them; at least one. `occurred_at` is the
+    decision's event time. What decides without a person calls `guard.gate.block_within_bounds` instead.
     """
     version = lock_version(connection, tenant_id, automation_version_id)
     if version is None:
@@ -84,20 +93,25 @@ def request_block_for_credentials(
         return BlockResult(
             outcome=BlockOutcome.REFUSED, met_status=version.status, refusal=Refusal.AUTOMATION_NOT_ACTIVE
         )
+    systems: Sequence[System] = find_systems(connection, failed_systems)
+    skipped = version.status is not Status.BLOCKED and version.status not in options.block_sources
+    if admit is not None and not skipped:
+        systems = admit(version, systems)
+        if not systems:
+            return BlockResult(outcome=BlockOutcome.HELD, met_status=version.status)
     request = _Request(
         connection=connection,
         version=version,
         actor_context=actor_context,
-        systems=find_systems(connection, failed_systems),
+        systems=systems,
         policy_id=policy_id,
         decision_id=decision_id,
+        occurred_at=occurred_at,
         options=options,
     )
-    if version.status is Status.BLOCKED:
-        return request.merge()
-    if version.status not in options.block_sources:
+    if skipped:
         return request.skip()
-    return request.block()
+    return request.merge() if version.status is Status.BLOCKED else request.block()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +124,7 @@ class _Request:
     systems: Sequence[System]
     policy_id: str
     decision_id: str
+    occurred_at: datetime | None
     options: LifecycleOptions
 
     def block(self) -> BlockResult:
@@ -213,6 +228,7 @@ class _Request:
                 "failed_systems": [system.key for system in self.systems],
                 "policy_id": self.policy_id,
                 "decision_id": self.decision_id,
+                "occurred_at": self.occurred_at,
                 "opened_at": self.version.now,
             },
         )

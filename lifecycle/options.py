@@ -1,9 +1,10 @@
 """What the lifecycle is told from outside: addresses, and which statuses an automatic block may start from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from urllib.parse import quote
 
+from lifecycle.guard.arithmetic import GuardPolicy
 from lifecycle.statuses import AUTOMATIC_BLOCK_SOURCES, Status
 
 
@@ -24,6 +25,7 @@ class LifecycleOptions:
     unblock_automatically: bool = True
     unblock_needs_ops_approval: bool = False
     deploy_needs_approval: bool = False
+    guard: GuardPolicy = field(default_factory=GuardPolicy)
 
     def tasks_link(self, automation_version_id: str) -> str:
         """The console's page of a version's open tasks."""
@@ -40,3 +42,7 @@ class LifecycleOptions:
     def blacklist_link(self) -> str:
         """The console's page of the blacklist."""
         return f"{self.public_url}/console/blacklist"
+
+    def guard_link(self) -> str:
+        """The console's page of holds and provider incidents."""
+        return f"{self.public_url}/console/guard"

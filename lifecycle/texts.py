@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -39,6 +39,11 @@ def in_words(duration: timedelta) -> str:
     else:
         count, unit = (seconds // 60, "minute") if seconds % 60 == 0 else (seconds, "second")
     return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+
+
+def at_time(moment: datetime) -> str:
+    """A moment for people: `2026-03-02 08:00:00 UTC`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def render_title(template: Template, context: Mapping[str, Any]) -> str:
