@@ -5,6 +5,7 @@ Validation contacts nothing.
 """
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
@@ -186,6 +187,48 @@ class Bridge(Section):
     group: str = Field(default="breakwater-bridge", description="the consumer group")
 
 
+class Lifecycle(Section):
+    """What transitions of an automation ask for (spec 30)."""
+
+    payment_required: bool = Field(
+        default=False, description="whether work begins only when it is paid, for tenants without a pricing config"
+    )
+    min_pass_rate: Decimal = Field(
+        default=Decimal("0.95"), ge=0, le=1, description="the share of tests that must pass before a launch"
+    )
+    unblock_automatically: bool = Field(
+        default=True, description="whether credentials that work again end a block by themselves"
+    )
+    unblock_needs_ops_approval: bool = Field(
+        default=False, description="whether a person must agree to the end of a credential block"
+    )
+    deploy_needs_approval: bool = Field(default=False, description="whether a second person must agree to a deploy")
+
+
+class Guard(Section):
+    """The blast-radius guard (spec 30.6)."""
+
+    incident_tenants: int = Field(
+        default=5, ge=2, description="blocks for one system in so many tenants are a provider incident"
+    )
+    incident_window: Duration = Field(
+        default=timedelta(minutes=10), gt=timedelta(0), description="when they are closer together than this"
+    )
+    quiet_after: Duration = Field(
+        default=timedelta(minutes=15), gt=timedelta(0), description="an incident with nothing new for so long is over"
+    )
+    budget_floor: int = Field(default=10, ge=1, description="so many stops without a person are always allowed")
+    budget_share: Decimal = Field(
+        default=Decimal("0.05"), ge=0, le=1, description="or this share of the Live automations, if that is more"
+    )
+    budget_window: Duration = Field(default=timedelta(minutes=10), gt=timedelta(0), description="within this time")
+    client_mail_delay: Duration = Field(
+        default=timedelta(minutes=2),
+        ge=timedelta(0),
+        description="mails to clients about automatic blocks wait so long, so that they can be taken back",
+    )
+
+
 class Settings(BaseSettings):
     """All settings; nested ones are written `BREAKWATER_KAFKA__EVENTS_TOPIC`."""
 
@@ -202,6 +245,8 @@ class Settings(BaseSettings):
     http: Http = Http()
     ingest: Ingest = Ingest()
     bridge: Bridge = Bridge()
+    lifecycle: Lifecycle = Lifecycle()
+    guard: Guard = Guard()
     ops_email: str = Field(default="ops@localhost", description="who is told of blocks and blacklistings")
     log_format: Literal["console", "json"] = Field(default="console", description="for people, or an object a line")
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from urllib.parse import quote
 
+from config.settings import Settings
 from lifecycle.guard.arithmetic import GuardPolicy
 from lifecycle.statuses import AUTOMATIC_BLOCK_SOURCES, Status
 
@@ -26,6 +27,16 @@ class LifecycleOptions:
     unblock_needs_ops_approval: bool = False
     deploy_needs_approval: bool = False
     guard: GuardPolicy = field(default_factory=GuardPolicy)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "LifecycleOptions":
+        """The options that the settings describe."""
+        return cls(
+            ops_email=settings.ops_email,
+            public_url=settings.http.public_url.rstrip("/"),
+            guard=GuardPolicy(**settings.guard.model_dump()),
+            **settings.lifecycle.model_dump(),
+        )
 
     def tasks_link(self, automation_version_id: str) -> str:
         """The console's page of a version's open tasks."""

@@ -46,7 +46,7 @@ def decision_services(
     stopping: Callable[[], bool] = lambda: False,
 ) -> DecisionServices:
     """The sink as the settings describe it. `dead_letter` makes a writer for each worker; contacts nothing yet."""
-    options = LifecycleOptions(ops_email=settings.ops_email, public_url=settings.http.public_url.rstrip("/"))
+    options = LifecycleOptions.of(settings)
 
     def make() -> ServicesSink:
         # One decision at a time needs one connection.
