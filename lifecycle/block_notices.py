@@ -9,7 +9,7 @@ from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice
 from lifecycle.recipients import client_recipients, ops_recipients
 from lifecycle.systems import System, names_of
-from lifecycle.texts import in_utc, one_line
+from lifecycle.texts import at_time, one_line
 from lifecycle.versions import LockedVersion
 
 
@@ -29,7 +29,7 @@ def block_notices(
         "automation_name": one_line(version.automation_name),
         "version": version.version,
         "systems": [one_line(system.display_name) for system in systems],
-        "since": in_utc(version.blocked_at or version.now),
+        "since": at_time(version.blocked_at or version.now),
     }
     ops = ops_recipients(options)
     return [

@@ -46,11 +46,6 @@ def at_time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def in_utc(moment: datetime) -> str:
-    """A moment for people, to the minute: `2026-03-02 08:00 UTC`."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
 def render_title(template: Template, context: Mapping[str, Any]) -> str:
     """The subject of an email, the headline of an in-app notice."""
     return one_line(_environment().get_template(f"{template.value}.title.txt").render(context))

@@ -7,7 +7,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from lifecycle.kinds import Template
-from lifecycle.texts import in_utc, one_line, render
+from lifecycle.texts import at_time, one_line, render
 
 LINK = "https://bw.example/console/tasks?a=1&b=2"
 SINCE = "2026-03-02 08:00 UTC"
@@ -217,5 +217,5 @@ def test_a_block_by_hand_refers_to_its_tasks_and_texts_have_no_holes() -> None:
         assert "\n\n\n" not in render(template, bare).body
 
 
-def test_moments_are_told_in_utc() -> None:
-    assert in_utc(datetime.fromisoformat("2026-03-02T09:30:59+01:30")) == SINCE
+def test_moments_are_told_at_time() -> None:
+    assert at_time(datetime.fromisoformat("2026-03-02T09:30:59+01:30")) == SINCE
