@@ -24,11 +24,9 @@ from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import put_notices
 from lifecycle.refusals import Refusal
 from lifecycle.statuses import Operation, Status
-from lifecycle.systems import System, find_systems, names_of
+from lifecycle.systems import MAX_REASON, System, credentials_reason, find_systems, names_of
 from lifecycle.transitions import Move, move_version
 from lifecycle.versions import LockedVersion, lock_version
-
-MAX_REASON = 500
 
 #: `reason_code` of the step and its event.
 CREDENTIAL_FAILURE = "credential_failure"
@@ -272,8 +270,3 @@ class _Request:
                 options=self.options,
             ),
         )
-
-
-def credentials_reason(systems: Iterable[System]) -> str:
-    """The sentence that everybody reads: made of listed names alone, at most `MAX_REASON` characters."""
-    return f"The credentials for {names_of(systems)} are invalid or have expired."[:MAX_REASON]

@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.errors import ErrorCode, LifecycleError
+from lifecycle.errors import Detail, ErrorCode, LifecycleError
 from lifecycle.statuses import Status
 
 Transact = Callable[[], AbstractContextManager[sa.Connection]]
@@ -58,6 +58,19 @@ class StatusResult:
     project: ProjectSnapshot | None
     #: The version was as requested before; nothing was written.
     already_applied: bool
+
+
+def check_hints(hints: Hints, status: Status, updated_at: datetime) -> None:
+    """`LifecycleError` `concurrency_conflict` when the version is no longer as the caller knew it."""
+    details = []
+    if hints.last_known_status not in (None, status):
+        details.append(Detail("status_changed", "last_known_status", f"It is {status} now."))
+    if hints.last_known_updated_at not in (None, updated_at):
+        details.append(Detail("updated_since", "last_known_updated_at", f"It was changed at {updated_at.isoformat()}."))
+    if details:
+        raise LifecycleError(
+            ErrorCode.CONCURRENCY_CONFLICT, "The version was changed meanwhile; load it again.", details
+        )
 
 
 def not_found() -> LifecycleError:

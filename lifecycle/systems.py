@@ -84,3 +84,12 @@ def names_of(systems: Iterable[System], limit: int = 5) -> str:
         if not listed and more == 1:
             return UNLISTED_NAME
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+#: The longest reason of a block.
+MAX_REASON = 500
+
+
+def credentials_reason(systems: Iterable[System]) -> str:
+    """The sentence that everybody reads: made of listed names alone, at most `MAX_REASON` characters."""
+    return f"The credentials for {names_of(systems)} are invalid or have expired."[:MAX_REASON]
