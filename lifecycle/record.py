@@ -59,7 +59,10 @@ def claim_decisions(connection: sa.Connection, records: Sequence[DecisionRecord]
 
 
 def set_outcomes(connection: sa.Connection, outcomes: Iterable[tuple[str, DecisionOutcome, str]]) -> None:
-    """Say what became of claimed decisions: by id, the outcome and one word of ours."""
+    """Say what became of claimed decisions: by id, the outcome and one word of ours.
+
+    What was said already stands: a later decision of the same transaction may have taken an earlier one back.
+    """
     alike: dict[tuple[DecisionOutcome, str], list[str]] = {}
     for decision_id, outcome, reason in outcomes:
         alike.setdefault((outcome, reason), []).append(decision_id)
@@ -92,6 +95,9 @@ _CLAIM = (
 _EVIDENCE = sa.insert(tables.decision_evidence)
 _OUTCOME = (
     sa.update(tables.decisions)
-    .where(tables.decisions.c.decision_id == sa.any_(sa.bindparam("ids", type_=ARRAY(Uuid))))
+    .where(
+        tables.decisions.c.decision_id == sa.any_(sa.bindparam("ids", type_=ARRAY(Uuid))),
+        tables.decisions.c.outcome_reason.is_(None),
+    )
     .values(outcome=sa.bindparam("became"), outcome_reason=sa.bindparam("because"))
 )

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from dataflows.decisions import Decision, DecisionKind
 from lifecycle.actors import MONITOR
-from lifecycle.blacklist import Trip, blacklist_tripped
-from lifecycle.blocking import BlockOutcome, request_block_for_credentials
+from lifecycle.blacklist import Trip
+from lifecycle.blocking import BlockOutcome
+from lifecycle.guard.gate import blacklist_within_bounds, block_within_bounds
 from lifecycle.kinds import DecisionOutcome
 from lifecycle.options import LifecycleOptions
 from lifecycle.refusals import Refusal
@@ -49,18 +50,23 @@ def block_for_credentials(connection: sa.Connection, decision: Decision, options
     version_id = decision.automation_version_id or version_of_workflow(connection, tenant_id, workflow_id)
     if version_id is None:
         return _refused(Refusal.AUTOMATION_VERSION_NOT_FOUND)
-    result = request_block_for_credentials(
+    cause_system = decision.observed.get("system_key")
+    result = block_within_bounds(
         connection,
         tenant_id=tenant_id,
         automation_version_id=version_id,
         actor_context=MONITOR,
         failed_systems=failed_systems,
+        cause_system=cause_system if isinstance(cause_system, str) else None,
         policy_id=decision.policy_id,
         decision_id=decision.decision_id,
+        occurred_at=decision.occurred_at,
         options=options,
     )
     if result.refusal is not None:
         return _refused(result.refusal)
+    if result.outcome is BlockOutcome.HELD:
+        return Effect(DecisionOutcome.HELD, "held")
     skipped = result.met_status if result.outcome is BlockOutcome.SKIPPED else None
     return Effect(DecisionOutcome.APPLIED, result.outcome, skipped)
 
@@ -101,10 +107,18 @@ def blacklist_workflow(connection: sa.Connection, decision: Decision, options: L
     workflow = _workflow(connection, decision)
     if isinstance(workflow, Refusal):
         return _refused(workflow)
-    won = blacklist_tripped(
-        connection, workflow, trip, actor_context=MONITOR, decision_id=decision.decision_id, options=options
+    result = blacklist_within_bounds(
+        connection,
+        workflow,
+        trip,
+        actor_context=MONITOR,
+        decision_id=decision.decision_id,
+        occurred_at=decision.occurred_at,
+        options=options,
     )
-    return Effect(DecisionOutcome.APPLIED, "already_applied" if won is None else "blacklisted")
+    if result.held:
+        return Effect(DecisionOutcome.HELD, "held")
+    return Effect(DecisionOutcome.APPLIED, "already_applied" if result.blacklist_id is None else "blacklisted")
 
 
 def silence(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 import structlog
 
 from config.metrics import BLOCK_SKIPPED, DECISION_LATENCY, DECISIONS_APPLIED, SINK_BATCH_SECONDS, SINK_RETRIES
-from dataflows.decisions import Decision
-from lifecycle.kinds import DecisionOutcome
+from dataflows.decisions import Decision, DecisionKind
+from lifecycle.guard.counts import take_guard_lock
 from lifecycle.options import LifecycleOptions
 from lifecycle.record import claim_decisions, set_outcomes
 from sinks.faults import Fault, classify
@@ -29,6 +29,9 @@ from sinks.records import to_records
 _log = structlog.get_logger(__name__)
 
 NAME = "services"
+
+#: Decisions that stop something, which the guard counts. Its lock comes before their claims (`take_guard_lock`).
+GUARDED = frozenset({DecisionKind.BLOCK_FOR_CREDENTIALS, DecisionKind.BLACKLIST_WORKFLOW})
 
 #: Decisions that share a transaction, at most. More would gain little, and each waits for all.
 TOGETHER = 20
@@ -40,6 +43,7 @@ class Outcome(StrEnum):
     APPLIED = "applied"  #: its effects are committed
     DUPLICATE = "duplicate"  #: they were before
     REFUSED = "refused"  #: recorded with the reason; it has no other effect
+    HELD = "held"  #: recorded; waits in the guard's holds
     DEAD_LETTER = "dead_letter"  #: can never be applied; handed to the dead-letter writer
 
 
@@ -160,6 +164,8 @@ class ServicesSink:
         """Apply all in one transaction, or none; what became of each."""
         done: list[tuple[Result, Effect | None]] = []
         with self._engine.begin() as connection:
+            if any(decision.kind in GUARDED for decision in decisions):
+                take_guard_lock(connection)
             claimed = claim_decisions(connection, to_records(connection, decisions))
             effects: dict[str, Effect] = {}
             for decision in decisions:
@@ -168,8 +174,7 @@ class ServicesSink:
                     continue
                 effect = HANDLERS[decision.kind](connection, decision, self._options)
                 effects[decision.decision_id] = effect
-                refused = effect.outcome is DecisionOutcome.REFUSED
-                done.append((Result(Outcome.REFUSED if refused else Outcome.APPLIED, effect.reason), effect))
+                done.append((Result(Outcome(effect.outcome), effect.reason), effect))
             set_outcomes(connection, ((id_, effect.outcome, effect.reason) for id_, effect in effects.items()))
         return done
 
