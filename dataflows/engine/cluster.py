@@ -19,14 +19,11 @@ from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 
+from dataflows.engine.restarts import RestartBudget
 from dataflows.engine.state_files import UnusableStoreError
 
 #: Files of a recovery store: fixed when it is made, and the limit of processes that write one together.
 RECOVERY_PARTITIONS = 8
-
-#: A cluster that keeps failing is left to whoever supervises this process.
-RESTARTS = 5
-RESTART_PAUSE = timedelta(seconds=1)
 
 #: Exit code of a command that was used wrongly: it would end so again.
 MISUSED = 2
@@ -96,27 +93,26 @@ def run_cluster(command: Sequence[str], processes: int) -> int:
     """Run `command` once for each process and start all again when one dies; the exit code.
 
     `--process N --addresses A;B` is added to the command. bytewax ends all processes when one is gone, and the
-    recovery store has what they knew.
+    recovery store has what they knew. A cluster that keeps failing is left to whoever supervises this process.
     """
-    stopping = False
+    #: Signals that asked for the end.
+    wishes: list[int] = []
+    restarts = RestartBudget()
     children: list[subprocess.Popen[bytes]] = []
 
     def stop(number: int, frame: object) -> None:  # noqa: ARG001  (signal's signature)
-        nonlocal stopping
-        stopping = True
+        wishes.append(number)
         _terminate(children)
 
     for wish in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wish, stop)
     code = 0
-    for attempt in range(1 + RESTARTS):
-        if attempt:
-            time.sleep(RESTART_PAUSE.total_seconds())
+    while not wishes:
         children.clear()
         addresses = ";".join(f"127.0.0.1:{port}" for port in _free_ports(processes))
         for number in range(processes):
             # A signal may come at any line of this.
-            if stopping:
+            if wishes:
                 break
             children.append(
                 subprocess.Popen(  # noqa: S603  (our own command line)
@@ -124,11 +120,15 @@ def run_cluster(command: Sequence[str], processes: int) -> int:
                     preexec_fn=_die_with_parent,  # noqa: PLW1509  (this process has no other thread)
                 )
             )
-        if stopping:
+        if wishes:
             _terminate(children)
         code = _wait(children) if children else code
-        if stopping or code in (0, MISUSED):
+        pause = None if wishes or code in (0, MISUSED) else restarts.ask(time.monotonic())
+        if pause is None:
             break
+        go_on = time.monotonic() + pause
+        while not wishes and time.monotonic() < go_on:
+            time.sleep(0.05)
     return code
 
 
