@@ -22,7 +22,7 @@ from dataflows.sources.co_partition import CoPartition
 from dataflows.sources.end_of_log import EndOfLog, admin_client
 from dataflows.sources.lines import CHUNK
 from dataflows.sources.stop import StopRequest
-from dataflows.sources.topic_log import TopicLog, offsets_of, place_name
+from dataflows.sources.topic_log import TopicLog, offsets_of, parse_place_name, place_name
 from dataflows.sources.topics import LaneCount, UnreadableTopicsError, find_topics
 from dataflows.times import AT_ONCE, NEVER
 
@@ -68,12 +68,10 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         self._messages = CoPartition(logs)
         self._end_of_log = end_of_log
         self._clock = clock
-        self._intakes = {
-            log.name: Intake(
-                log.topic, log.partition, registry, horizon=lambda: clock() + max_future_skew, admission=admission
-            )
-            for log in logs
-        }
+        self._new_intake = partial(
+            Intake, registry=registry, horizon=lambda: clock() + max_future_skew, admission=admission
+        )
+        self._intakes = {log.name: self._new_intake(log.topic, log.partition) for log in logs}
         self._name = name
         self._lanes = lanes
         self._host = host
@@ -114,6 +112,10 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         """What has become of messages that waited for the registry."""
         items: list[Item] = []
         for parked in admission.restored():
+            if parked.log not in self._intakes:
+                # Of a topic that the settings have called otherwise since: what was read of it still counts.
+                topic, partition = parse_place_name(parked.log)
+                self._intakes[parked.log] = self._new_intake(topic, partition)
             items += self._judge(self._intakes[parked.log].take_again(parked, anew=True))
         freed = admission.free()
         for parked in freed.expired:

@@ -50,6 +50,12 @@ def place_name(topic: str, partition: int) -> str:
     return f"{topic}/{partition}"
 
 
+def parse_place_name(name: str) -> tuple[str, int]:
+    """The topic and partition that `place_name` was given. No topic has a slash in its name."""
+    topic, _, partition = name.rpartition("/")
+    return topic, int(partition)
+
+
 class TopicLog:
     """Reads on from an offset. A broker that is away is waited for; an error that won't pass is raised.
 

@@ -195,6 +195,31 @@ def test_a_restart_neither_loses_nor_repeats_them(
         assert after.dead_letters == []
 
 
+def test_those_of_a_topic_that_is_called_otherwise_now_are_judged(
+    broker: Broker, registry: DatabaseRegistry, engine: sa.Engine
+) -> None:
+    clock = Clock(time(20))
+    with Monitor(broker, clock, registry=registry) as monitor:
+        broker.write([new(0, "b")], partition=0)
+        monitor.wait_for("it waits", lambda: waiting(monitor) == 1)
+        snapshot = monitor.source.snapshot()
+    broker.mock.create_topic("runs", 1)
+    renamed = Broker(broker.mock)
+    renamed.settings = broker.settings.model_copy(update={"events_topic": "runs"})
+    # Its version is unknown still: it goes on waiting, and is given up by its old name.
+    with Monitor(renamed, clock, snapshot=snapshot, registry=DatabaseRegistry(engine, lambda: True)) as after:
+        renamed.write([started(1, "a")], partition=0)
+        after.wait_for_events(1)
+        clock.now = time(21)
+        after.wait_for("its dead letter", lambda: after.dead_letters)
+        assert [letter.position.source for letter in after.dead_letters] == ["run_events"]
+    add(engine, "v2", "wf2")
+    with Monitor(renamed, clock, snapshot=snapshot, registry=DatabaseRegistry(engine, lambda: True)) as again:
+        again.wait_for_events(2)
+        assert seen(again) == ["b", "a"]
+        assert again.dead_letters == []
+
+
 def test_a_flood_of_made_up_versions_holds_nobody_up_and_fills_no_memory(
     broker: Broker, registry: DatabaseRegistry, engine: sa.Engine
 ) -> None:
