@@ -14,6 +14,15 @@ from lifecycle.kinds import Template
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _MAX_LINE = 200
+_MAX_REASON = 500
+_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_LOGIN_IN_LINK = re.compile(r"(?<=://)[^/\s@]+@")
+_HEADER = re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*).+")
+_NAMED_SECRET = re.compile(
+    r"(?i)\b((?:\w+[_-])?(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|bearer))"
+    r"(\"?\s*[:=]\s*\"?|\s+(?=\S*\d))[^\s\",;}]+"
+)
+_LONG_WORD = re.compile(r"(?<![\w/.+-])[\w+/=.~-]{20,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,23 @@ def one_line(value: str, limit: int = _MAX_LINE) -> str:
     """A name that people chose, without anything that could break out of its line."""
     line = _UNPRINTABLE.sub(" ", value).strip()
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def masked(reason: str) -> str:
+    """A reason that somebody typed, in one line of at most 500 characters, without what looks like a secret.
+
+    A long word with letters and digits counts as one, unless it is an id of ours.
+    """
+    line = _LOGIN_IN_LINK.sub("***@", one_line(reason, _MAX_REASON))
+    line = _HEADER.sub(r"\1\2***", line)
+    line = _NAMED_SECRET.sub(r"\1\2***", line)
+    return _LONG_WORD.sub(_masked_word, line)
+
+
+def _masked_word(found: re.Match[str]) -> str:
+    word = found.group()
+    mixed = any(c.isdigit() for c in word) and any(c.isalpha() for c in word)
+    return "***" if mixed and not _ID.fullmatch(word) else word
 
 
 def in_words(duration: timedelta) -> str:

@@ -7,7 +7,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from lifecycle.kinds import Template
-from lifecycle.texts import at_time, one_line, render
+from lifecycle.texts import at_time, masked, one_line, render
 
 LINK = "https://bw.example/console/tasks?a=1&b=2"
 SINCE = "2026-03-02 08:00 UTC"
@@ -217,5 +217,25 @@ def test_a_block_by_hand_refers_to_its_tasks_and_texts_have_no_holes() -> None:
         assert "\n\n\n" not in render(template, bare).body
 
 
-def test_moments_are_told_at_time() -> None:
-    assert at_time(datetime.fromisoformat("2026-03-02T09:30:59+01:30")) == SINCE
+def test_moments_are_told_in_utc() -> None:
+    assert at_time(datetime.fromisoformat("2026-03-02T09:30:59+01:30")) == "2026-03-02 08:00:59 UTC"
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        pytest.param("The API changed; ask Ada.", "The API changed; ask Ada.", id="plain words"),
+        pytest.param("password: hunter2 is wrong", "password: *** is wrong", id="a password"),
+        pytest.param('{"api_key":"abc"}', '{"api_key":"***"}', id="a key in JSON"),
+        pytest.param("Authorization: Bearer abc.def", "Authorization: ***", id="a header"),
+        pytest.param("used sk-live_9f8e7d6c5b4a39281706 for it", "used *** for it", id="a long token"),
+        pytest.param("https://ada:pw@crm.example/x", "https://***@crm.example/x", id="a login in a link"),
+        pytest.param("postgresql+psycopg://u:p@db", "postgresql+psycopg://***@db", id="a login of a database"),
+        pytest.param("see https://bw.example/console/tasks", "see https://bw.example/console/tasks", id="a link"),
+        pytest.param("internationalization of counterrevolutionaries", None, id="long words"),
+        pytest.param("ticket 00000000-0000-5000-8000-000000000001", None, id="an id"),
+        pytest.param("a\r\nb", "a b", id="lines"),
+    ],
+)
+def test_what_people_type_is_shown_without_what_looks_secret(typed: str, shown: str | None) -> None:
+    assert masked(typed) == (typed if shown is None else shown)
