@@ -20,6 +20,7 @@ from lifecycle.kinds import (
     TaskKind,
     TaskStatus,
 )
+from lifecycle.options import LifecycleOptions
 from lifecycle.results import Hints, StatusResult, check_hints, not_found, read_result
 from lifecycle.statuses import Operation, Status
 from lifecycle.systems import MAX_REASON, credentials_reason, find_systems
@@ -43,6 +44,7 @@ def unblock(
     hints: Hints,
     reason: str | None,
     override: bool,
+    options: LifecycleOptions,
 ) -> StatusResult:
     """Unblock by hand: when all tasks of the block are complete, or as an override with a reason.
 
@@ -74,6 +76,7 @@ def unblock(
         clearing=Clearing.OVERRIDE if override else Clearing.COMPLETED,
         operation=Operation.UNBLOCK,
         actor_context=actor_context,
+        options=options,
         reason_code="override" if override else "remediated",
         reason=reason,
     )
@@ -87,6 +90,7 @@ def lift_reasons(
     kinds: Collection[BlockKind],
     clearing: Clearing,
     actor_context: ActorContext,
+    options: LifecycleOptions,
     reason_code: str,
     operation: Operation = Operation.UNBLOCK_FOR_CREDENTIALS,
     reason: str | None = None,
@@ -140,6 +144,7 @@ def lift_reasons(
             audit=(entry,),
         ),
         actor_context=actor_context,
+        options=options,
     )
     return True
 

@@ -229,7 +229,7 @@ def _take_back_blocks(
             undone=True,
         )
         set_decision_outcome(connection, stop.decision_id, DecisionOutcome.HELD, "undone")
-        _take_back_block(connection, incident_id, stop, actor_context)
+        _take_back_block(connection, incident_id, stop, actor_context, options)
     return len(stops)
 
 
@@ -238,6 +238,7 @@ def _take_back_block(
     incident_id: str,
     stop: sa.Row[Any],
     actor_context: ActorContext,
+    options: LifecycleOptions,
 ) -> None:
     """Take one system out of a block; what else it is blocked for stays. Nothing when a person has acted since."""
     version = lock_version(connection, stop.tenant_id, stop.automation_version_id)
@@ -257,6 +258,7 @@ def _take_back_block(
             kinds=(BlockKind.CREDENTIALS,),
             clearing=Clearing.PROVIDER_INCIDENT,
             actor_context=actor_context,
+            options=options,
             reason_code=PROVIDER_INCIDENT,
             # Systems that merely failed now and then beside this one don't justify a block.
             system_keys=None if others is None else {stop.system_key},
