@@ -148,6 +148,7 @@ class _Request:
                 audit=(self._audit(episode_id, self.systems, reason),),
             ),
             actor_context=self.actor_context,
+            options=self.options,
         )
         self._open_reason(episode_id, reason)
         task_ids = self._tasks(episode_id, self.systems)

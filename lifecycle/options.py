@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from config.settings import Settings
 from lifecycle.guard.arithmetic import GuardPolicy
+from lifecycle.kinds import Channel
 from lifecycle.statuses import AUTOMATIC_BLOCK_SOURCES, Status
 
 
@@ -26,6 +27,8 @@ class LifecycleOptions:
     unblock_automatically: bool = True
     unblock_needs_ops_approval: bool = False
     deploy_needs_approval: bool = False
+    #: Those of Slack, webhook and on-call that are set up; email and in-app always are.
+    channels: frozenset[Channel] = frozenset()
     guard: GuardPolicy = field(default_factory=GuardPolicy)
 
     @classmethod

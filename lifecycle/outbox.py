@@ -6,11 +6,12 @@ same connection, delivers it. So both exist after the commit or neither does, an
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import procrastinate
 import sqlalchemy as sa
+from procrastinate.types import JSONValue
 from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
@@ -50,12 +51,15 @@ class Notice:
     link: str
     context: Mapping[str, Any]
     recipients: tuple[Recipient, ...]
+    #: How long what clients are told waits, so that it can be taken back; others are told at once.
+    client_delay: timedelta = timedelta(0)
 
 
 def put_notices(connection: sa.Connection, *, tenant_id: str | None, notices: list[Notice]) -> int:
     """Write notifications and the jobs that deliver them; returns how many are new.
 
-    In-app rows are their own delivery and need no job.
+    In-app rows that don't wait are their own delivery and need no job. One that is cancelled before its job comes
+    is not delivered.
     """
     rows = sorted(
         (row for notice in notices for row in _rows(tenant_id, notice)),
@@ -64,11 +68,17 @@ def put_notices(connection: sa.Connection, *, tenant_id: str | None, notices: li
     if not rows:
         return 0
     new = connection.execute(_PUT_NOTIFICATIONS, rows).all()
-    emails = sorted(row.id for row in new if row.channel == Channel.EMAIL)
-    if emails:
+    waiting: dict[datetime | None, list[dict[str, JSONValue]]] = {}
+    for row in sorted(new, key=lambda row: str(row.id)):
+        if row.status == NotificationStatus.PENDING:
+            waiting.setdefault(row.not_before, []).append({"notification_id": row.id})
+    for not_before, jobs in waiting.items():
         _queue.configure_task(
-            DELIVER_NOTIFICATION, queue=NOTIFICATIONS_QUEUE, connection=_driver_connection(connection)
-        ).batch_defer(*({"notification_id": id_} for id_ in emails))
+            DELIVER_NOTIFICATION,
+            queue=NOTIFICATIONS_QUEUE,
+            schedule_at=not_before,
+            connection=_driver_connection(connection),
+        ).batch_defer(*jobs)
     return len(new)
 
 
@@ -77,31 +87,31 @@ def _rows(tenant_id: str | None, notice: Notice) -> list[dict[str, Any]]:
     title = render_title(notice.template, context)
     context["title"] = title
     body = render_body(notice.template, context)
-    rows = []
+    rows = {}
     for recipient in notice.recipients:
         key = f"{notice.episode_id}:{notice.template}:{_destination(recipient)}"
-        in_app = recipient.channel is Channel.IN_APP
-        rows.append(
-            {
-                "id": stable_id("notification", key),
-                "tenant_id": tenant_id,
-                "template": notice.template,
-                "channel": recipient.channel,
-                "audience": recipient.audience,
-                "severity": notice.severity,
-                "recipient": recipient.address,
-                "dedup_key": key,
-                "episode_id": notice.episode_id,
-                "decision_id": notice.decision_id,
-                "title": title,
-                "body": body,
-                "context": context,
-                "link": notice.link,
-                "status": NotificationStatus.DELIVERED if in_app else NotificationStatus.PENDING,
-                "in_app": in_app,
-            }
-        )
-    return rows
+        delay = notice.client_delay if recipient.audience is Audience.CLIENT else timedelta(0)
+        at_once = recipient.channel is Channel.IN_APP and not delay
+        rows[key] = {
+            "id": stable_id("notification", key),
+            "tenant_id": tenant_id,
+            "template": notice.template,
+            "channel": recipient.channel,
+            "audience": recipient.audience,
+            "severity": notice.severity,
+            "recipient": recipient.address,
+            "dedup_key": key,
+            "episode_id": notice.episode_id,
+            "decision_id": notice.decision_id,
+            "title": title,
+            "body": body,
+            "context": context,
+            "link": notice.link,
+            "status": NotificationStatus.DELIVERED if at_once else NotificationStatus.PENDING,
+            "at_once": at_once,
+            "delay": delay or None,
+        }
+    return list(rows.values())
 
 
 def _destination(recipient: Recipient) -> str:
@@ -160,9 +170,12 @@ def _driver_connection(connection: sa.Connection) -> Any:
 
 _PUT_NOTIFICATIONS = (
     insert(tables.notifications)
-    .values(delivered_at=sa.case((sa.bindparam("in_app", type_=sa.Boolean), sa.func.now())))
+    .values(
+        delivered_at=sa.case((sa.bindparam("at_once", type_=sa.Boolean), sa.func.now())),
+        not_before=sa.func.clock_timestamp() + sa.bindparam("delay", type_=sa.Interval),
+    )
     .on_conflict_do_nothing(index_elements=["dedup_key"])
-    .returning(tables.notifications.c.id, tables.notifications.c.channel)
+    .returning(tables.notifications.c.id, tables.notifications.c.status, tables.notifications.c.not_before)
 )
 _PUT_EVENT = (
     insert(tables.outbox_events)

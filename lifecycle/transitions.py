@@ -11,7 +11,9 @@ from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry, write_audit
 from lifecycle.ids import stable_id
 from lifecycle.kinds import AuditAction
-from lifecycle.outbox import OutboxEvent, put_event
+from lifecycle.notices import notices_of_move
+from lifecycle.options import LifecycleOptions
+from lifecycle.outbox import OutboxEvent, put_event, put_notices
 from lifecycle.statuses import Operation, Status, find_transition
 from lifecycle.versions import LockedVersion
 
@@ -40,8 +42,17 @@ class Move:
     audit: tuple[AuditEntry, ...] = ()
 
 
-def move_version(connection: sa.Connection, version: LockedVersion, move: Move, *, actor_context: ActorContext) -> None:
-    """Write the move. The caller holds the version's locks and has checked the prerequisites."""
+def move_version(
+    connection: sa.Connection,
+    version: LockedVersion,
+    move: Move,
+    *,
+    actor_context: ActorContext,
+    options: LifecycleOptions,
+) -> None:
+    """Write the move, and what people are told of it. The caller holds the version's locks and has checked the
+    prerequisites.
+    """
     back = version.status is Status.BLOCKED and move.target is version.blocked_from_status
     if find_transition(move.operation, version.status, None if back else move.target) is None:
         raise ForbiddenTransitionError(f"{move.operation}: {version.status} to {move.target}")
@@ -97,6 +108,11 @@ def move_version(connection: sa.Connection, version: LockedVersion, move: Move, 
         entries=[update_status, *move.audit],
     )
     put_event(connection, _status_changed(version, move, actor_context))
+    put_notices(
+        connection,
+        tenant_id=version.tenant_id,
+        notices=notices_of_move(connection, version, move, actor_context=actor_context, options=options),
+    )
 
 
 def _status_changed(version: LockedVersion, move: Move, actor_context: ActorContext) -> OutboxEvent:
