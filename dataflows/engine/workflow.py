@@ -200,7 +200,12 @@ class Judge:
                 if stuck.next_deadline <= time:
                     self._fire(workflow, time, out)
                 status = run.status
-                if stuck.called is not None or stuck.ended_again is not None or status is _TIMED_OUT:
+                if (
+                    stuck.called is not None
+                    or stuck.ended_again is not None
+                    or stuck.archived is not None
+                    or status is _TIMED_OUT
+                ):
                     self._judge_in_order(workflow, run, out)
                 elif status in PLAIN_END:
                     detector.on_plain_end(stuck, run.execution_id)
@@ -257,6 +262,8 @@ class Judge:
         """Whether this is the first event of its execution, of those judged."""
         stuck, name = workflow.stuck, run.execution_id
         if name in (stuck.open or ()) or name in (stuck.called or ()):
+            return False
+        if self._detectors_of(workflow).stuck_executions.is_unwatched(stuck, run):
             return False
         return self._ended_at(workflow, name, run.time, run.arrival) is None
 

@@ -11,14 +11,14 @@ import pytest
 
 from tests.dataflows.product import is_auth_failure, replay
 from tests.reference.oracle import by_subject, decide
-from tests.reference.readings import Readings
+from tests.reference.readings import Archived, Readings
 from tests.reference.streams import PROFILES, Stream, generate
 
 #: How many streams of each kind; more of them for a long hunt.
 SEEDS = int(os.environ.get("BREAKWATER_TEST_SEEDS", "6"))
 
 #: docs/decisions/0003 says where the specification can be read in two ways, and why it is read so.
-READINGS = Readings(hold_removes_auth_failures_only=True)
+READINGS = Readings(hold_removes_auth_failures_only=True, archived=Archived.SINCE)
 
 
 def with_switch(stream: Stream, seed: int) -> Stream:

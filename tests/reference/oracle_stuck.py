@@ -72,7 +72,7 @@ class StuckOracle:
         self._pending: list[Item] = []
         self._executions: dict[ExecutionKey, Execution] = {}
         self._breakers: dict[Workflow, Breaker] = {}
-        self._archived: list[tuple[str, str, str | None]] = []
+        self._archived: list[tuple[str, str, str | None, datetime]] = []
         self._watermark: datetime | None = None
         self._decisions: list[Decision] = []
 
@@ -126,7 +126,7 @@ class StuckOracle:
                 self._release(item)
             case "automation_status_changed":
                 if fields["to_status"] == "Archived":
-                    self._archive(fields)
+                    self._archive(item)
             case _:
                 self._judge_run(item, clock=clock, is_late=is_late)
 
@@ -135,6 +135,10 @@ class StuckOracle:
         key = (fields["tenant_id"], fields["workflow_id"], fields["execution_id"])
         execution = self._executions.setdefault(key, Execution(fields["automation_version_id"]))
         if execution.unwatched or execution.timed_out or self._is_archived(key, execution):
+            return
+        if self._is_of_before_its_archive(key, execution, item):
+            if fields["status"] == "timed_out" and not self._remembers(key, execution, item, clock):
+                execution.terminals.append(item.at)
             return
         if fields["status"] == "timed_out":
             self._judge_timed_out(key, execution, item, clock)
@@ -297,11 +301,11 @@ class StuckOracle:
         else:
             breaker.stuck = [one for one in breaker.stuck if one[1] > item.at]
 
-    def _archive(self, change: Fields) -> None:
+    def _archive(self, item: Item) -> None:
+        change = item.fields
         tenant, workflow = change["tenant_id"], change["workflow_id"]
         version = change.get("automation_version_id")
-        if self._readings.archived is Archived.VERSION:
-            self._archived.append((tenant, workflow, version))
+        self._archived.append((tenant, workflow, version, item.at))
         for key, execution in list(self._executions.items()):
             if key[:2] != (tenant, workflow) or version not in (None, execution.version):
                 continue
@@ -309,12 +313,31 @@ class StuckOracle:
                 continue
             if self._readings.archived is Archived.DROP:
                 del self._executions[key]
+            elif self._readings.archived is Archived.SINCE and not execution.called_stuck:
+                execution.is_open = _begins_after(execution.activity[0], item.at)
+                execution.activity = execution.activity if execution.is_open else []
             else:
                 execution.unwatched = True
                 execution.is_open = False
 
     def _is_archived(self, key: ExecutionKey, execution: Execution) -> bool:
-        return any(
-            key[:2] == (tenant, workflow) and version in (None, execution.version)
-            for tenant, workflow, version in self._archived
-        )
+        return self._readings.archived is Archived.VERSION and bool(self._archived_at(key, execution))
+
+    def _archived_at(self, key: ExecutionKey, execution: Execution) -> list[datetime]:
+        return [
+            at
+            for tenant, workflow, version, at in self._archived
+            if key[:2] == (tenant, workflow) and version in (None, execution.version)
+        ]
+
+    def _is_of_before_its_archive(self, key: ExecutionKey, execution: Execution, item: Item) -> bool:
+        """Whether an event that an archived execution may have sent belongs to none that is watched."""
+        if self._readings.archived is not Archived.SINCE or execution.is_open or execution.called_stuck:
+            return False
+        if item.fields["status"] in TERMINAL and item.fields["status"] != "timed_out":
+            return False
+        return any(not _begins_after(item, at) for at in self._archived_at(key, execution))
+
+
+def _begins_after(item: Item, at: datetime) -> bool:
+    return item.fields["status"] in ("queued", "started") and item.at > at

@@ -19,6 +19,9 @@ class Archived(Enum):
     """Those open or stuck then are forgotten; a later heartbeat opens them anew."""
     VERSION = "version"
     """As EXECUTIONS, and every later execution of that version (or workflow) is unwatched too."""
+    SINCE = "since"
+    """Of that version (or workflow) only executions that begin with a `queued` or `started` later than the change
+    are watched; a heartbeat that opens nothing else is of before."""
 
 
 @dataclass(frozen=True)

@@ -350,10 +350,39 @@ def test_an_end_is_remembered_for_a_while(given: list[Line], then: list[Said]) -
             id="one that begins after the archive is watched",
         ),
         pytest.param([archived(2), started(1, "y"), tick(T + 9)], [], id="in event time, not in that of arrival"),
+        pytest.param([started(0), archived(5), beat(6), tick(DAY)], [], id="a heartbeat later opens nothing"),
+        pytest.param([archived(5), beat(6), tick(DAY)], [], id="of one that was never heard of neither"),
+        pytest.param(
+            [started(0), archived(5, automation_version_id="v2"), archived(5), beat(6), tick(DAY)],
+            [],
+            id="a version and the workflow",
+        ),
+        pytest.param(
+            [archived(5, automation_version_id="v2"), beat(6), tick(T + 6)],
+            [stuck(T + 6)],
+            id="another version's heartbeats do",
+        ),
+        pytest.param([started(0), archived(5), timed_out(6)], [], id="a time-out is of before"),
+        pytest.param(
+            [archived(5), started(6), timed_out(7)], [stuck(7, reason=REPORTED)], id="unless it began after the archive"
+        ),
+        pytest.param([archived(5), started(5), tick(DAY)], [], id="at the time of the archive is before it"),
+        pytest.param([archived(5), archived(2), started(4), tick(DAY)], [], id="the newest archive counts"),
+        pytest.param(
+            [started(3), archived(2), tick(T + 3)], [stuck(T + 3)], id="an archive that comes late leaves newer ones"
+        ),
+        pytest.param([started(0), tick(T), archived(T), beat(T + 1)], [stuck(T)], id="nor by a heartbeat"),
     ],
 )
 def test_executions_of_an_archived_version_are_not_watched(given: list[Line], then: list[Said]) -> None:
     assert decide(*given) == then
+
+
+def test_a_version_with_any_number_of_executions_may_be_archived() -> None:
+    executions = [f"x{number}" for number in range(1100)]
+    begun = [started(number / 1100, name) for number, name in enumerate(executions)]
+    alive = [beat(10 + number / 1100, name) for number, name in enumerate(executions)]
+    assert decide(*begun, archived(5, automation_version_id="v1"), *alive, tick(DAY)) == []
 
 
 @pytest.mark.parametrize(
