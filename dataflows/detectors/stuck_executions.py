@@ -123,7 +123,7 @@ class Ruling(NamedTuple):
 class StuckExecutions:
     """The detector for one policy; `state` arguments are changed in place, nothing else is."""
 
-    __slots__ = ("_policy_version", "_queue_timeout", "_timeout_seconds", "remembered", "timeouts")
+    __slots__ = ("_policy_version", "_queue_timeout", "_timeout_seconds", "asked_for", "remembered", "timeouts")
 
     def __init__(self, policy: StuckExecutionsPolicy, policy_version: int, allowed_lateness: int) -> None:
         """`allowed_lateness` in microseconds."""
@@ -132,6 +132,9 @@ class StuckExecutions:
         self._queue_timeout = None if policy.queue_timeout is None else micros(policy.queue_timeout)
         #: For how long the terminal event of an execution is remembered, microseconds of event time.
         self.remembered = run_timeout + allowed_lateness
+        #: How far the stream has gone on when nobody can ask for it any more: age is measured at the watermark, and
+        #: an event may be judged when it would be due, not before.
+        self.asked_for = self.remembered + allowed_lateness + max(run_timeout, self._queue_timeout or 0)
         self._timeout_seconds = policy.run_timeout.total_seconds()
         #: How long an execution may stay silent after an event, microseconds; None: the event opens nothing.
         self.timeouts: dict[RunStatus, int | None] = dict.fromkeys(RunStatus)

@@ -25,6 +25,7 @@ from dataflows.engine.workflow import (
     Judge,
     Timed,
     Workflow,
+    is_patient,
 )
 from dataflows.events import GATE_ERROR_CODES, ControlEvent, Event, RunEvent, RunStatus
 from dataflows.times import NEVER
@@ -53,6 +54,8 @@ class LaneState(msgspec.Struct, array_like=True):
     ended: list[Row[EndedExecution]]
     #: When runs came, as far as nobody was told yet.
     spans: list[Span]
+    #: As `ended`, of workflows whose timeout is longer than a day.
+    ended_patient: list[Row[EndedExecution]] = []
 
 
 class Lane:
@@ -83,7 +86,11 @@ class Lane:
         self._tenants: dict[str, str] = {}
         self._seen: Memory[int] = Memory(room)
         self._ended: EndedMemory = Memory(room)
-        self._judge = Judge(lambda workflow: self._detectors[workflow.number], self._ended, self.counts)
+        self._ended_patient: EndedMemory = Memory(room)
+        self._has_patient = False
+        self._judge = Judge(
+            lambda workflow: self._detectors[workflow.number], self._ended, self._ended_patient, self.counts
+        )
         #: (event time at which to look at a workflow, its number), a heap.
         self._wakes: list[tuple[int, int]] = []
         self._changed: list[Workflow] = []
@@ -101,6 +108,7 @@ class Lane:
         note_ended, note_end = self._ended.keys.append, self._ended.values.append
         # They change between batches only.
         seen_strays, ended_strays = self._seen.has_strays, self._ended.has_strays
+        has_patient = self._has_patient
         watermark, all_detectors = self.watermark, self._detectors
         mark, highest, lateness = watermark.value, watermark.highest, watermark.lateness
         used = 0
@@ -114,6 +122,7 @@ class Lane:
             workflow = by_id.get(event.workflow_id)  # type: ignore[arg-type]  # identity filled it in
             if workflow is None or workflow.tenant_id != event.tenant_id:
                 workflow = self._workflow(event)
+                has_patient = self._has_patient
             if not workflow.is_changed:
                 workflow.is_changed = True
                 changed.append(workflow)
@@ -158,7 +167,7 @@ class Lane:
                 continue
             else:
                 wake = time if status is _TIMED_OUT else NEVER_DUE
-                if execution_id in ended or ended_strays:
+                if execution_id in ended or ended_strays or (has_patient and is_patient(detectors)):
                     judge.on_end(workflow, event, time, arrival, mark, out)
                 else:
                     # As `on_end` does it for an execution that never ended before.
@@ -199,6 +208,7 @@ class Lane:
         if events:
             self._seen.pass_time(highest)
             self._ended.pass_time(highest)
+            self._ended_patient.pass_time(highest)
         return out
 
     def advance(self, out: list[Timed]) -> list[Timed]:
@@ -225,17 +235,19 @@ class Lane:
     def everything(self) -> LaneState:
         """All state; the inverse is `restore`."""
         self._all_told()
-        return self._state(self._workflows, self._seen.everything(), self._ended.everything())
+        return self._state(
+            self._workflows, self._seen.everything(), self._ended.everything(), self._ended_patient.everything()
+        )
 
     def news(self) -> LaneState:
         """What has changed since the last time that somebody asked; the inverse is `learn`."""
         changed = self._changed
         self._all_told()
-        return self._state(changed, self._seen.news(), self._ended.news())
+        return self._state(changed, self._seen.news(), self._ended.news(), self._ended_patient.news())
 
     def clock(self) -> LaneState:
         """How far the lane has come, without its workflows."""
-        return self._state([], [], [])
+        return self._state([], [], [], [])
 
     @property
     def is_changed(self) -> bool:
@@ -246,6 +258,8 @@ class Lane:
         """Take over all state; `self` must be new."""
         self._seen.restore(state.seen)
         self._ended.restore(state.ended)
+        if state.ended_patient:
+            self._ended_patient.restore(state.ended_patient)
         self._take_over(state)
 
     def learn(self, state: LaneState) -> None:
@@ -253,13 +267,21 @@ class Lane:
         if state.seen:
             self._seen.learn(state.seen)
             self._ended.learn(state.ended)
+        if state.ended_patient:
+            self._ended_patient.learn(state.ended_patient)
         self._take_over(state)
 
-    def _state(self, workflows: list[Workflow], seen: list[Row[int]], ended: list[Row[EndedExecution]]) -> LaneState:
+    def _state(
+        self,
+        workflows: list[Workflow],
+        seen: list[Row[int]],
+        ended: list[Row[EndedExecution]],
+        ended_patient: list[Row[EndedExecution]],
+    ) -> LaneState:
         parts = [workflows[start : start + PART] for start in range(0, len(workflows), PART)]
         encoded = [msgspec.Raw(_encode(part)) for part in parts]
         clock = self.watermark
-        return LaneState(self.arrival, clock.value, clock.highest, encoded, seen, ended, self.spans)
+        return LaneState(self.arrival, clock.value, clock.highest, encoded, seen, ended, self.spans, ended_patient)
 
     def _all_told(self) -> None:
         for workflow in self._changed:
@@ -298,8 +320,12 @@ class Lane:
             self._twins[workflow.tenant_id, name] = workflow
         if number == len(self._workflows):
             self._workflows.append(workflow)
-            self._detectors.append(self._detectors_of(workflow.tenant_id, name))
-            if self._detectors[number].silence is None:
+            detectors = self._detectors_of(workflow.tenant_id, name)
+            self._detectors.append(detectors)
+            if is_patient(detectors):
+                self._has_patient = True
+                self._ended_patient.horizon = max(self._ended_patient.horizon, detectors.stuck_executions.asked_for)
+            if detectors.silence is None:
                 workflow.rhythm = None
             elif workflow.rhythm is None:
                 workflow.rhythm, workflow.is_watched = Rhythm(), True

@@ -66,10 +66,12 @@ class Memory(Generic[V]):
 
     __slots__ = (
         "_changed", "_collisions", "_cut", "_full", "_replaced", "_room", "_told", "_untold",
-        "has_strays", "index", "keys", "values",
+        "has_strays", "horizon", "index", "keys", "values",
     )  # fmt: skip
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, horizon: int = HORIZON) -> None:
+        #: For how long an entry is kept, if there is room for it, in microseconds of event time.
+        self.horizon = horizon
         self.index: dict[Key, V] = {}
         #: The segment that is being filled.
         self.keys: list[Key] = []
@@ -138,7 +140,7 @@ class Memory(Generic[V]):
                 if segment.newest is not None:
                     break
                 segment.newest = now
-            while full and full[0].newest is not None and full[0].newest < now - HORIZON:
+            while full and full[0].newest is not None and full[0].newest < now - self.horizon:
                 self._drop_oldest()
 
     def everything(self) -> list[Row[V]]:

@@ -17,7 +17,7 @@ from dataflows.detectors.circuit_breaker import CircuitBreakerState
 from dataflows.detectors.silence import Rhythm
 from dataflows.detectors.stuck_executions import NEVER_DUE, Ended, Ruling, Run, StuckExecutionsState
 from dataflows.engine.detector_sets import Detectors
-from dataflows.engine.memory import EndedExecution, Memory
+from dataflows.engine.memory import HORIZON, EndedExecution, Memory
 from dataflows.events import (
     TERMINAL,
     AutomationStatus,
@@ -104,9 +104,17 @@ class Workflow(msgspec.Struct, array_like=True, gc=False):
 class Judge:
     """Runs the detectors of workflows over their state; appends what they decide to the list it is given."""
 
-    def __init__(self, detectors_of: Callable[[Workflow], Detectors], ended: EndedMemory, counts: Counts) -> None:
+    def __init__(
+        self,
+        detectors_of: Callable[[Workflow], Detectors],
+        ended: EndedMemory,
+        ended_patient: EndedMemory,
+        counts: Counts,
+    ) -> None:
+        """`ended_patient` is the memory of workflows that ask for it after more than a day (`is_patient`)."""
         self._detectors_of = detectors_of
         self._ended = ended
+        self._ended_patient = ended_patient
         self._counts = counts
 
     def on_end(
@@ -123,7 +131,8 @@ class Judge:
         before = None
         counts = code != NOT_COUNTED
         number = workflow.number
-        known = self._ended.add(number, execution_id, EndedExecution(number, time, arrival, code))
+        ended = self._memory(workflow)
+        known = ended.add(number, execution_id, EndedExecution(number, time, arrival, code))
         if known is not None:
             detectors = self._detectors_of(workflow)
             detectors.stuck_executions.expect_end_again(workflow.stuck, execution_id)
@@ -137,7 +146,7 @@ class Judge:
                 before = Ended(first_time, first_arrival)
             elif (time, arrival) < (first_time, first_arrival):
                 first_time, first_arrival = time, arrival
-            self._ended.replace(number, execution_id, EndedExecution(number, first_time, first_arrival, counted))
+            ended.replace(number, execution_id, EndedExecution(number, first_time, first_arrival, counted))
         if counts and status is not RunStatus.CANCELLED:
             decision = self._detectors_of(workflow).auth_failures.on_run(auth, event, time, arrival)
             if decision is not None:
@@ -286,10 +295,13 @@ class Judge:
 
     def _ended_at(self, workflow: Workflow, execution_id: str, time: int, arrival: int) -> Ended | None:
         """The execution's terminal event, if it is judged before an event at this place in the order."""
-        known = self._ended.get(workflow.number, execution_id)
+        known = self._memory(workflow).get(workflow.number, execution_id)
         if known is None or known.time > time or (known.time == time and known.arrival >= arrival):
             return None
         return Ended(known.time, known.arrival)
+
+    def _memory(self, workflow: Workflow) -> EndedMemory:
+        return self._ended_patient if is_patient(self._detectors_of(workflow)) else self._ended
 
     def _judge(self, workflow: Workflow, run: Run, ended: Ended | None, late_at: int | None, out: list[Timed]) -> None:
         """`late_at` is the watermark for an event judged on arrival."""
@@ -338,6 +350,11 @@ class Judge:
             workflow.rhythm = Rhythm()
         if event.to_status is AutomationStatus.ARCHIVED:
             detectors.stuck_executions.on_archived(workflow.stuck, event.automation_version_id, change.time)
+
+
+def is_patient(detectors: Detectors) -> bool:
+    """Whether it asks for the ends of executions when others have forgotten theirs."""
+    return detectors.stuck_executions.asked_for > HORIZON
 
 
 def _key(workflow: Workflow) -> tuple[str, str]:

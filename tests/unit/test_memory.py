@@ -3,8 +3,28 @@
 import msgspec
 import pytest
 
+from config.policies import parse_policies
+from dataflows.decisions import Decision
+from dataflows.decode import decode
+from dataflows.engine.detector_sets import DetectorFactory
+from dataflows.engine.host import Host, Item
+from dataflows.engine.lane import Lane
 from dataflows.engine.memory import HORIZON, SEGMENT, EndedExecution, Key, Memory, Room, Row
-from tests.given import DAY, HOUR, encode, ended, replay
+from dataflows.engine.watermarks import Watermark
+from dataflows.times import micros, to_micros
+from tests.given import (
+    CLASSIFIER,
+    DAY,
+    HOUR,
+    LATENESS,
+    TENANT,
+    WORKFLOW,
+    encode,
+    ended,
+    replay,
+    started,
+    tick,
+)
 
 Value = EndedExecution
 
@@ -211,3 +231,30 @@ def test_a_duplicate_is_the_same_id_of_the_same_workflow(ids: dict[str, str], du
     lines = [ended(0, "x", event_id="e"), {**ended(1, "x", event_id="e"), **ids}]
     summary = replay([b"".join(map(encode, lines))]).summary
     assert (summary["events"], summary["duplicates"]) == (2 - duplicates, duplicates)
+
+
+# ---- ends of executions, as a stream sees them
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["in one go", "with a restart"])
+def test_an_end_is_remembered_as_long_as_a_timeout_of_days_asks_for(*, restart: bool) -> None:
+    """One workflow's executions may be silent for two days; it has enough of them to fill segments."""
+    others = [ended(HOUR, f"x{number}", event_id=f"e{number}") for number in range(2 * SEGMENT)]
+    before = [ended(0, "a"), *others, tick(1.5 * DAY), tick(1.6 * DAY)]
+    after = [started(1.9 * DAY, "a"), tick(4 * DAY), tick(6 * DAY)]
+    stuck = {"workflows": {f"{TENANT}/{WORKFLOW}": {"stuck_executions": {"run_timeout": "48h"}}}}
+    rules = parse_policies({"defaults": {"silence": {"whole_stream": None}}, **stuck}, allowed_lateness=LATENESS)
+    factory = DetectorFactory(rules, CLASSIFIER, micros(LATENESS))
+
+    def new_lane() -> Lane:
+        return Lane(factory.of, Room(), Watermark(micros(LATENESS)), factory.resolution)
+
+    host = Host(new_lane, None)
+    decided: list[Item] = []
+    for lines in (before, after):
+        for event in [decode(encode(line)) for line in lines]:
+            decided += host.process([event], [to_micros(event.occurred_at)])
+        if restart:
+            host = Host(new_lane, host.snapshot(b""))
+    assert [item for item in decided if isinstance(item, Decision)] == []
+    assert sum(len(row.keys) for row in host.lane.everything().ended_patient) < SEGMENT, "and no longer"
