@@ -14,7 +14,7 @@ from lifecycle.kinds import AuditAction
 from lifecycle.notices import notices_of_move
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import OutboxEvent, put_event, put_notices
-from lifecycle.statuses import Operation, Status, find_transition
+from lifecycle.statuses import DELIVERY_STATUSES, Operation, Status, find_transition
 from lifecycle.versions import LockedVersion
 
 #: Type and topic of the event.
@@ -70,6 +70,12 @@ def move_version(
             **move.columns,
         )
     )
+    if version.project_id is not None and move.target in DELIVERY_STATUSES:
+        connection.execute(
+            sa.update(tables.projects)
+            .where(tables.projects.c.tenant_id == version.tenant_id, tables.projects.c.id == version.project_id)
+            .values(status=move.target, delivery_phase=move.target, updated_at=version.now)
+        )
     history = {
         "from_status": version.status,
         "to_status": move.target,
@@ -95,7 +101,7 @@ def move_version(
             "from_status": version.status,
             "to_status": move.target,
             "project_id": version.project_id,
-            "quote_id": None,  # there are no quotes yet
+            "quote_id": None if version.quote is None else version.quote.id,
             "blocked_reason": move.columns.get("blocked_reason"),
             "reason_code": move.reason_code,
             "system_initiated": actor_context.system_initiated,

@@ -1,6 +1,7 @@
 """Lock a version with all that belongs to it, in the one order that everybody keeps (30.2).
 
-Automation, version, binding, project, tasks. `FOR UPDATE` can't lock a row that is not there yet, so the
+Whoever counts automatic stops has the guard's lock before all of them (`guard.counts`); then automation, version,
+binding, project, tasks. `FOR UPDATE` can't lock a row that is not there yet, so the
 automation, which always is, comes first.
 """
 
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.kinds import AutomationStatus, BindingStatus
+from lifecycle.kinds import AutomationStatus, BindingStatus, QuoteStatus
 from lifecycle.statuses import Status
 
 _automations = tables.automations.c
@@ -27,6 +28,14 @@ class LockedBinding:
     status: BindingStatus
     #: None while it is pending.
     wrk_workflow_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LatestQuote:
+    """The newest revision of what the client was offered; pricing owns it."""
+
+    id: str
+    status: QuoteStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +60,8 @@ class LockedVersion:
     workflow_id: str
     binding: LockedBinding | None
     project_id: str | None
+    #: The latest quote of the project, None without one.
+    quote: LatestQuote | None
     #: The database's clock, read under the lock: later than any change of this version before.
     now: datetime
 
@@ -86,6 +97,7 @@ def lock_version(connection: sa.Connection, tenant_id: str, version_id: str) -> 
             wrk_workflow_id=related.workflow_id,
         ),
         project_id=related.project_id,
+        quote=None if related.quote_id is None else LatestQuote(related.quote_id, QuoteStatus(related.quote_status)),
         # A clock that was set back must not make two changes share a time: `updated_at` is what `If-Match` compares.
         now=max(related.now, version.updated_at + timedelta(microseconds=1)),
     )
@@ -134,11 +146,23 @@ _PROJECT = (
     .with_for_update()
     .cte("project")
 )
-#: One round trip for both: whoever locks them holds the automation and the version already.
+_quotes = tables.quotes.c
+_QUOTE = (
+    sa.select(_quotes.id, _quotes.status)
+    .where(
+        _quotes.tenant_id == sa.bindparam("tenant"), _quotes.project_id == sa.select(_PROJECT.c.id).scalar_subquery()
+    )
+    .order_by(_quotes.revision.desc())
+    .limit(1)
+    .cte("quote")
+)
+#: One round trip for all: whoever locks them holds the automation and the version already.
 _LOCK_RELATED = sa.select(
     sa.select(_BINDING.c.wrk_workflow_id).scalar_subquery().label("workflow_id"),
     sa.select(_BINDING.c.id).scalar_subquery().label("binding_id"),
     sa.select(_BINDING.c.status).scalar_subquery().label("binding_status"),
     sa.select(_PROJECT.c.id).scalar_subquery().label("project_id"),
+    sa.select(_QUOTE.c.id).scalar_subquery().label("quote_id"),
+    sa.select(_QUOTE.c.status).scalar_subquery().label("quote_status"),
     sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)).label("now"),
 )

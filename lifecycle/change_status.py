@@ -1,0 +1,156 @@
+"""Flow 13: move a version by naming the status that it shall have, where no platform has to be asked (30.1, 30.2).
+
+The order of refusals: not found; nothing to do (no refusal, whatever the hints say); may change nothing at all; no
+such move; may not make this move; changed meanwhile; prerequisites, all at once.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from lifecycle import tables
+from lifecycle.actors import ActorContext
+from lifecycle.capabilities import OWNER_CAPABILITIES, Capability
+from lifecycle.dispatch import operation_for
+from lifecycle.errors import Detail, ErrorCode, LifecycleError
+from lifecycle.manual_block import block
+from lifecycle.options import LifecycleOptions
+from lifecycle.prerequisites import Asked, check
+from lifecycle.qa_checklist import queue_qa_checklist
+from lifecycle.results import Hints, StatusResult, check_hints, not_found, read_result
+from lifecycle.statuses import Operation, Status, Transition, find_transition
+from lifecycle.systems import MAX_REASON
+from lifecycle.texts import masked
+from lifecycle.transitions import Move, move_version
+from lifecycle.unblocking import check_active, unblock
+from lifecycle.versions import LockedVersion, lock_version
+
+#: What a caller may keep with a version, as JSON.
+MAX_METADATA = 16 * 1024
+
+#: Capabilities that change nothing.
+_HARMLESS = frozenset({Capability.READ})
+
+
+def change_status(
+    connection: sa.Connection,
+    *,
+    tenant_id: str,
+    automation_version_id: str,
+    requested: Status,
+    actor_context: ActorContext,
+    hints: Hints,
+    reason: str | None = None,
+    blocked_reason: str | None = None,
+    status_metadata: Mapping[str, Any] | None = None,
+    override: bool = False,
+    options: LifecycleOptions,
+) -> StatusResult:
+    """Move a version to `requested`; for deliveries, blocks and unblocks by hand.
+
+    `LifecycleError` with the codes of 30.7; a move that needs the platform (to Live, Paused or Archived) is
+    `invalid_status_transition` here, since `dispatch.operation_for` leads to its own operation. The transaction is
+    the caller's, who rolls it back.
+    """
+    version = lock_version(connection, tenant_id, automation_version_id)
+    if version is None:
+        raise not_found()
+    if version.status is requested:
+        return read_result(connection, tenant_id, automation_version_id, already_applied=True)
+    transition = allowed_transition(version, requested, actor_context)
+    if transition.operation is Operation.UNBLOCK:
+        return unblock(
+            connection,
+            tenant_id=tenant_id,
+            automation_version_id=automation_version_id,
+            actor_context=actor_context,
+            hints=hints,
+            reason=reason,
+            override=override,
+            options=options,
+        )
+    check_hints(hints, version.status, version.updated_at)
+    if transition.operation is Operation.BLOCK:
+        block(connection, version, blocked_reason or reason or "", actor_context=actor_context, options=options)
+    elif transition.operation is Operation.UPDATE_STATUS:
+        _update(connection, version, requested, transition, reason, status_metadata, actor_context, options)
+    else:
+        raise invalid_transition(version.status, requested)
+    return read_result(connection, tenant_id, automation_version_id, already_applied=False)
+
+
+def allowed_transition(version: LockedVersion, requested: Status, actor_context: ActorContext) -> Transition:
+    """The move from where a version is; `LifecycleError` when there is none, or the asking one may not make it."""
+    capabilities = actor_context.capabilities
+    if actor_context.user_id is not None and actor_context.user_id == version.owner_user_id:
+        capabilities |= OWNER_CAPABILITIES
+    if not capabilities - _HARMLESS:
+        raise forbidden()
+    check_active(version)
+    operation = operation_for(requested, version.status, version.blocked_from_status)
+    if operation is None:
+        raise invalid_transition(version.status, requested)
+    transition = find_transition(operation, version.status, None if operation is Operation.UNBLOCK else requested)
+    assert transition is not None  # the dispatch has found the operation in the same table
+    if transition.capability not in capabilities and not (
+        operation is Operation.UNBLOCK and Capability.OVERRIDE in capabilities
+    ):
+        raise forbidden()
+    return transition
+
+
+def invalid_transition(stored: Status, requested: Status) -> LifecycleError:
+    """There is no such move."""
+    return LifecycleError(
+        ErrorCode.INVALID_STATUS_TRANSITION, f"A version that is {stored} can't be made {requested} this way."
+    )
+
+
+def forbidden() -> LifecycleError:
+    """The one who asks may not."""
+    return LifecycleError(ErrorCode.FORBIDDEN, "Your roles do not allow this.")
+
+
+def _update(
+    connection: sa.Connection,
+    version: LockedVersion,
+    requested: Status,
+    transition: Transition,
+    reason: str | None,
+    status_metadata: Mapping[str, Any] | None,
+    actor_context: ActorContext,
+    options: LifecycleOptions,
+) -> None:
+    check(Asked(connection, version, options, reason or ""), transition)
+    columns: dict[str, Any] = {}
+    if status_metadata:
+        columns["status_metadata"] = tables.automation_versions.c.status_metadata + _bounded(status_metadata)
+    move_version(
+        connection,
+        version,
+        Move(
+            operation=Operation.UPDATE_STATUS,
+            target=requested,
+            columns=columns,
+            reason_code="update_status",
+            reason=masked(reason.strip())[:MAX_REASON] if reason else None,
+        ),
+        actor_context=actor_context,
+        options=options,
+    )
+    if requested is Status.QA_AND_TESTING:
+        queue_qa_checklist(connection, version)
+
+
+def _bounded(metadata: Mapping[str, Any]) -> sa.ColumnElement[Any]:
+    text = json.dumps(dict(metadata))
+    if len(text) > MAX_METADATA:
+        raise LifecycleError(
+            ErrorCode.STATUS_PREREQUISITE_MISSING,
+            "The metadata is too large.",
+            [Detail("too_large", "status_metadata", f"At most {MAX_METADATA} bytes of JSON.")],
+        )
+    return sa.cast(sa.literal(dict(metadata), tables.automation_versions.c.status_metadata.type), JSONB)
