@@ -229,6 +229,10 @@ class Stack:
             "BREAKWATER_SMTP__HOST": self.smtp.host,
             "BREAKWATER_SMTP__PORT": str(self.smtp.port),
             # What a killed worker held is to be another's soon.
+            # The guard counts by the clock, which kills stretch: two runs would hold different decisions.
+            "BREAKWATER_GUARD__INCIDENT_TENANTS": "1000000",
+            "BREAKWATER_GUARD__BUDGET_FLOOR": "1000000",
+            "BREAKWATER_GUARD__CLIENT_MAIL_DELAY": "0s",
             "BREAKWATER_WORKER__HEARTBEAT": "500ms",
             "BREAKWATER_WORKER__STALLED_AFTER": "5s",
         }

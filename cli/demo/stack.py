@@ -139,6 +139,8 @@ def _environment(
         "BREAKWATER_SMTP__PORT": str(smtp.port),
         "BREAKWATER_HTTP__PUBLIC_URL": console_url,
         "BREAKWATER_OPS_EMAIL": "ops@breakwater.example",
+        # Two minutes are right for clients, and long for somebody who watches.
+        "BREAKWATER_GUARD__CLIENT_MAIL_DELAY": "3s",
         "BREAKWATER_SMTP__SENDER": "breakwater@breakwater.example",
     }
 
