@@ -8,8 +8,9 @@ import typer
 from config.database import make_engine
 from config.logs import configure_logs
 from config.settings import load_settings
-from lifecycle.emails import smtp_sender
+from lifecycle.channels import close_senders, make_senders
 from lifecycle.jobs import WorkerEndedError, WorkerTiming, build_app, conninfo_of, run_worker
+from lifecycle.options import LifecycleOptions
 
 
 def worker(
@@ -31,11 +32,13 @@ def worker(
 
         start_http_server(metrics_port, addr=settings.http.host)
     timing = WorkerTiming(heartbeat=settings.worker.heartbeat, stalled_after=settings.worker.stalled_after)
-    app = build_app(conninfo_of(url), engine, smtp_sender(settings.smtp), publish, timing)
+    senders = make_senders(settings)
+    app = build_app(conninfo_of(url), engine, senders, publish, timing, LifecycleOptions.of(settings))
     try:
         asyncio.run(run_worker(app, timing, with_events=events))
     except WorkerEndedError:
         typer.echo("breakwater: the worker has lost its database", err=True)
         raise typer.Exit(1) from None
     finally:
+        close_senders(senders)
         engine.dispose()

@@ -4,11 +4,22 @@ Only entry points call `load_settings`; everything else is handed the smallest p
 Validation contacts nothing.
 """
 
+from base64 import b64decode
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.durations import parse_duration
@@ -102,6 +113,67 @@ class Smtp(Section):
     password: SecretStr | None = Field(default=None, description="with this password")
     starttls: bool = Field(default=False, description="whether the connection must be encrypted first")
     sender: str = Field(default="breakwater@localhost", description="whom mail is from")
+
+
+def _https(url: str) -> str:
+    """Let no message leave this machine unencrypted."""
+    parts = urlsplit(url)
+    local = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
+        raise ValueError("not an address with https (http is for this machine alone)")
+    return url
+
+
+def _secret_https(url: SecretStr) -> SecretStr:
+    _https(url.get_secret_value())
+    return url
+
+
+def _standard_secret(secret: SecretStr) -> SecretStr:
+    """24 to 64 bytes in base64, as the convention has it."""
+    try:
+        key = b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not 24 <= len(key) <= 64:
+        raise ValueError("not `whsec_` and 24 to 64 bytes in base64")
+    return secret
+
+
+class Slack(Section):
+    """A Slack channel of operations."""
+
+    url: Annotated[SecretStr, AfterValidator(_secret_https)] | None = Field(
+        default=None, description="its incoming webhook; never logged; no Slack by default"
+    )
+
+
+class Webhook(Section):
+    """Another system that takes all notices to operations, signed after the Standard Webhooks convention."""
+
+    url: Annotated[SecretStr, AfterValidator(_secret_https)] | None = Field(
+        default=None, description="where it takes them; never logged; none by default"
+    )
+    secrets: list[Annotated[SecretStr, AfterValidator(_standard_secret)]] = Field(
+        default=[], description="each signs, `whsec_` and base64: two while one is replaced by the other; never logged"
+    )
+
+    @model_validator(mode="after")
+    def _signed(self) -> "Webhook":
+        if self.url is not None and not self.secrets:
+            raise ValueError("a webhook needs a secret to sign with")
+        return self
+
+
+class OnCall(Section):
+    """A pager that takes PagerDuty's events, version 2."""
+
+    url: Annotated[str, AfterValidator(_https)] = Field(
+        default="https://events.pagerduty.com/v2/enqueue", description="where events are posted"
+    )
+    routing_key: SecretStr | None = Field(
+        default=None, min_length=1, description="the service's integration key; never logged; no pager by default"
+    )
 
 
 class Stream(Section):
@@ -240,6 +312,9 @@ class Settings(BaseSettings):
     redis: Redis = Redis()
     kafka: Kafka = Kafka()
     smtp: Smtp = Smtp()
+    slack: Slack = Slack()
+    webhook: Webhook = Webhook()
+    on_call: OnCall = OnCall()
     stream: Stream = Stream()
     worker: Worker = Worker()
     http: Http = Http()

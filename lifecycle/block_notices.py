@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from lifecycle.kinds import Severity, Template
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice
-from lifecycle.recipients import client_recipients, ops_recipients
+from lifecycle.recipients import client_recipients, on_call_recipients, ops_recipients
 from lifecycle.systems import System, names_of
 from lifecycle.texts import at_time, one_line
 from lifecycle.versions import LockedVersion
@@ -40,7 +40,13 @@ def block_notices(
             decision_id=decision_id,
             link=options.tasks_link(version.id),
             context={**context, "reason": reason},
-            recipients=(*client_recipients(connection, version.tenant_id), *ops),
+            recipients=(
+                *client_recipients(connection, version.tenant_id),
+                *ops,
+                *on_call_recipients(options),
+            ),
+            # So that it can be taken back when the provider turns out to be down, not the credentials (30.6).
+            client_delay=options.guard.client_mail_delay,
         ),
         Notice(
             template=Template.CREDENTIALS_FAILED_CRITICAL,

@@ -6,7 +6,8 @@ Message-ID, or event id.
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,8 +15,11 @@ import structlog
 
 from config.metrics import DELIVERIES
 from lifecycle import tables
-from lifecycle.emails import PERMANENT, DeliveryFault, Email, NotDeliveredError, Sender
-from lifecycle.kinds import Channel, DeliveryOutcome, NotificationStatus, Severity, Template
+from lifecycle.channels import Senders
+from lifecycle.kinds import Audience, Channel, DeliveryOutcome, NotificationStatus, Severity, Template
+from lifecycle.messages import OF_THE_CHANNEL, PERMANENT, DeliveryFault, Message, NotDeliveredError, Sender
+from lifecycle.options import LifecycleOptions
+from lifecycle.outages import Breaker, note_failure, note_success, wait_for_channel
 from lifecycle.outbox import OutboxEvent
 
 _log = structlog.get_logger(__name__)
@@ -27,26 +31,55 @@ Publisher = Callable[[OutboxEvent], None]
 """Publishes one event; it is durable at the broker when this returns."""
 
 
-def deliver_notification(
-    engine: sa.Engine, notification_id: str, send: Sender, *, attempt: int, last: bool
-) -> DeliveryOutcome | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivering:
+    """What deliveries are made with."""
+
+    engine: sa.Engine
+    senders: Senders
+    options: LifecycleOptions
+    breaker: Breaker
+    #: So often a message is tried.
+    tries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What one run of a delivery's job came to."""
+
+    #: None when it was not tried: it is too early, or its channel is left alone.
+    outcome: DeliveryOutcome | None
+    #: Which try it was or will be, from 1.
+    attempt: int
+    #: How long to wait at least, as the server asked, or until the message may be tried.
+    wait: timedelta | None = None
+
+
+def deliver_notification(delivering: Delivering, notification_id: str) -> Tried | None:
     """Try to deliver once, and record the try; None when there was nothing left to deliver.
 
-    `last`: no further try follows a failure. Raises the database's errors, and then the try is not recorded.
+    The recorded tries count, not the job's runs. Raises the database's errors, and then the try is not recorded.
     """
-    with engine.begin() as connection:
+    with delivering.engine.begin() as connection:
+        waits = _wait(connection, notification_id, delivering.breaker)
+    if waits is not None:
+        return waits
+    with delivering.engine.begin() as connection:
         row = connection.execute(
             sa.select(tables.notifications).where(_notifications.id == notification_id).with_for_update()
         ).first()
         if row is None or row.status != NotificationStatus.PENDING:
             return None
-        message_id, fault = _try(send, row)
-        outcome = _outcome(fault, last=last)
+        channel = Channel(row.channel)
+        attempt = 1 + connection.execute(_COUNT_TRIES, {"notification": notification_id}).scalar_one()
+        message_id, failure = _try(delivering.senders.get(channel), row)
+        fault = None if failure is None else failure.fault
+        outcome = _outcome(fault, last=attempt >= delivering.tries)
         connection.execute(
             sa.insert(tables.deliveries).values(
                 notification_id=notification_id,
                 attempt=attempt,
-                channel=Channel.EMAIL,
+                channel=channel,
                 outcome=outcome,
                 error_code=fault,
                 message_id=message_id,
@@ -62,8 +95,23 @@ def deliver_notification(
                     delivered_at=sa.func.clock_timestamp() if delivered else None,
                 )
             )
-    DELIVERIES.labels(Channel.EMAIL, outcome).inc()
-    return outcome
+        # Last: all deliveries of a channel that fails share its row.
+        if fault in OF_THE_CHANNEL:
+            note_failure(connection, channel, fault, delivering.breaker, delivering.options)
+        elif fault is None:
+            note_success(connection, channel)
+    DELIVERIES.labels(channel, outcome).inc()
+    return Tried(outcome=outcome, attempt=attempt, wait=None if failure is None else failure.retry_after)
+
+
+def _wait(connection: sa.Connection, notification_id: str, breaker: Breaker) -> Tried | None:
+    row = connection.execute(_MAY_BE_TRIED, {"notification": notification_id}).first()
+    if row is None or row.status != NotificationStatus.PENDING:
+        return None
+    wait = row.early
+    if wait is None or wait <= timedelta(0):
+        wait = wait_for_channel(connection, Channel(row.channel), breaker)
+    return None if wait is None else Tried(outcome=None, attempt=row.tries + 1, wait=wait)
 
 
 def publish_event(engine: sa.Engine, event_id: str, publish: Publisher) -> None:
@@ -99,25 +147,31 @@ def oldest_pending(connection: sa.Connection) -> datetime | None:
     ).scalar()
 
 
-def _try(send: Sender, row: sa.Row[Any]) -> tuple[str | None, DeliveryFault | None]:
+def _try(send: Sender | None, row: sa.Row[Any]) -> tuple[str | None, NotDeliveredError | None]:
+    if send is None:
+        return None, NotDeliveredError(DeliveryFault.NOT_SET_UP)
     try:
-        return send(_email(row)), None
+        return send(_message(row)), None
     except NotDeliveredError as error:
-        return None, error.fault
+        return None, error
     except Exception as error:  # noqa: BLE001  (whatever it is, it counts as a try, or it would be tried for ever)
         # Its text may quote the message or the login.
-        _log.error("mail_unsendable", notification_id=str(row.id), error=type(error).__name__)
-        return None, DeliveryFault.UNSENDABLE
+        _log.error("message_unsendable", notification_id=str(row.id), error=type(error).__name__)
+        return None, NotDeliveredError(DeliveryFault.UNSENDABLE)
 
 
-def _email(row: sa.Row[Any]) -> Email:
-    return Email(
+def _message(row: sa.Row[Any]) -> Message:
+    return Message(
         notification_id=row.id,
+        tenant_id=row.tenant_id,
+        episode_id=row.episode_id,
         template=Template(row.template),
+        audience=Audience(row.audience),
         severity=Severity(row.severity),
         recipient=row.recipient,
         title=row.title,
         body=row.body,
+        link=row.link,
         context=row.context,
         created_at=row.created_at,
     )
@@ -127,3 +181,16 @@ def _outcome(fault: DeliveryFault | None, *, last: bool) -> DeliveryOutcome:
     if fault is None:
         return DeliveryOutcome.DELIVERED
     return DeliveryOutcome.FAILED if last or fault in PERMANENT else DeliveryOutcome.RETRY
+
+
+_COUNT_TRIES = (
+    sa.select(sa.func.count())
+    .select_from(tables.deliveries)
+    .where(tables.deliveries.c.notification_id == sa.bindparam("notification"))
+)
+_MAY_BE_TRIED = sa.select(
+    _notifications.status,
+    _notifications.channel,
+    (_notifications.not_before - sa.func.clock_timestamp()).label("early"),
+    _COUNT_TRIES.scalar_subquery().label("tries"),
+).where(_notifications.id == sa.bindparam("notification"))

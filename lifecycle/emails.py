@@ -1,18 +1,17 @@
 """Build one email from a notification and hand it to an SMTP server."""
 
 import smtplib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections import deque
+from contextlib import suppress
+from datetime import timedelta
 from email.errors import HeaderParseError
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
-from enum import StrEnum
-from typing import Any
 
 from config.settings import Smtp
-from lifecycle.kinds import Severity, Template
+from lifecycle.kinds import Severity
+from lifecycle.messages import DeliveryFault, Message, NotDeliveredError
 from lifecycle.texts import render_html
 
 #: For connecting, and for every answer.
@@ -20,55 +19,13 @@ TIMEOUT = timedelta(seconds=20)
 
 #: "Authentication required" (RFC 4954), as an answer to any command.
 _LOGIN_NEEDED = 530
+_FINE = 250
+
+#: Servers end a connection that carries too many.
+_MESSAGES_A_CONNECTION = 100
 
 
-class DeliveryFault(StrEnum):
-    """Why a server did not take a message: our words, since a server's may quote the message."""
-
-    UNREACHABLE = "unreachable"  #: no connection, or it broke off
-    BUSY = "busy"  #: the server says: later
-    #: Our user or password is wrong, or one is needed; an operator can mend it, like the next two.
-    LOGIN_REFUSED = "login_refused"
-    SENDER_REFUSED = "sender_refused"  #: the server takes no mail from us
-    NOT_SUPPORTED = "not_supported"  #: the server can't encrypt, or can't do what else we ask of it
-    RECIPIENT_REFUSED = "recipient_refused"  #: the server will never take mail for this address
-    MESSAGE_REFUSED = "message_refused"  #: the server will never take this message
-    BAD_ADDRESS = "bad_address"  #: no email address at all
-    #: Something of ours broke before the server was asked: settings that can't be sent, a text that can't be made.
-    UNSENDABLE = "unsendable"
-
-
-#: Trying again gives the same answer, whatever an operator does to the settings meanwhile.
-PERMANENT = frozenset({DeliveryFault.RECIPIENT_REFUSED, DeliveryFault.MESSAGE_REFUSED, DeliveryFault.BAD_ADDRESS})
-
-
-class NotDeliveredError(Exception):
-    """A message was not taken. Raised by senders, caught where deliveries are recorded."""
-
-    def __init__(self, fault: DeliveryFault) -> None:
-        super().__init__(fault.value)
-        self.fault = fault
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Email:
-    """What a notification says, to whom."""
-
-    notification_id: str
-    template: Template
-    severity: Severity
-    recipient: str
-    title: str
-    body: str
-    context: Mapping[str, Any]
-    created_at: datetime
-
-
-Sender = Callable[[Email], str]
-"""Hands one email over and returns its Message-ID; `NotDeliveredError` when it was not taken."""
-
-
-def build_message(email: Email, sender: str) -> EmailMessage:
+def build_message(email: Message, sender: str) -> EmailMessage:
     """The message: text and HTML. Its Message-ID and date are the notification's, so a repeat is the same message."""
     domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
     message = EmailMessage(policy=SMTP)
@@ -92,24 +49,71 @@ def build_message(email: Email, sender: str) -> EmailMessage:
     return message
 
 
-def smtp_sender(smtp: Smtp) -> Sender:
-    """Send over SMTP, one connection for each message."""
+class SmtpSender:
+    """Send over SMTP, over connections that stay open for the next message; safe to call from several threads."""
 
-    def send(email: Email) -> str:
-        message = build_message(email, smtp.sender)
+    def __init__(self, smtp: Smtp) -> None:
+        """Contacts nothing yet."""
+        self._smtp = smtp
+        #: Idle connections and how many messages each has carried.
+        self._idle: deque[tuple[smtplib.SMTP, int]] = deque()
+
+    def __call__(self, email: Message) -> str:
+        """Hand one message over."""
+        message = build_message(email, self._smtp.sender)
         try:
-            with smtplib.SMTP(smtp.host, smtp.port, timeout=TIMEOUT.total_seconds()) as server:
-                if smtp.starttls:
-                    server.starttls()
-                if smtp.username is not None:
-                    server.login(smtp.username, smtp.password.get_secret_value() if smtp.password else "")
+            server, carried = self._connection()
+            try:
                 server.send_message(message)
+            except BaseException:
+                server.close()  # who knows what it would answer next
+                raise
         except (OSError, smtplib.SMTPException) as error:
             # Without a cause: a server's answer may quote the message or the login.
             raise NotDeliveredError(fault_of(error)) from None
+        if carried + 1 < _MESSAGES_A_CONNECTION:
+            self._idle.append((server, carried + 1))
+        else:
+            _end(server)
         return str(message["Message-ID"])
 
-    return send
+    def close(self) -> None:
+        """Take leave of the server."""
+        while self._idle:
+            _end(self._idle.pop()[0])
+
+    def _connection(self) -> tuple[smtplib.SMTP, int]:
+        while True:
+            try:
+                server, carried = self._idle.pop()
+            except IndexError:
+                return self._connect(), 0
+            # It is asked before a message goes out: one that breaks off in mid-message may have been taken.
+            try:
+                if server.noop()[0] == _FINE:
+                    return server, carried
+            except (OSError, smtplib.SMTPException):
+                pass
+            server.close()
+
+    def _connect(self) -> smtplib.SMTP:
+        smtp = self._smtp
+        server = smtplib.SMTP(smtp.host, smtp.port, timeout=TIMEOUT.total_seconds())
+        try:
+            if smtp.starttls:
+                server.starttls()
+            if smtp.username is not None:
+                server.login(smtp.username, smtp.password.get_secret_value() if smtp.password else "")
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+
+def _end(server: smtplib.SMTP) -> None:
+    with suppress(OSError, smtplib.SMTPException):
+        server.quit()
+    server.close()
 
 
 def fault_of(error: Exception) -> DeliveryFault:

@@ -2,16 +2,18 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import procrastinate
 import sqlalchemy as sa
 from procrastinate import builtin_tasks, jobs, retry, signals
 
-from lifecycle.delivery import Publisher, deliver_notification, publish_event
-from lifecycle.emails import Sender
+from lifecycle.channels import Senders
+from lifecycle.delivery import Delivering, Publisher, Tried, deliver_notification, publish_event
 from lifecycle.kinds import DeliveryOutcome
+from lifecycle.options import LifecycleOptions
+from lifecycle.outages import Breaker
 from lifecycle.outbox import DELIVER_NOTIFICATION, EVENTS_QUEUE, NOTIFICATIONS_QUEUE, PUBLISH_EVENT
 
 MAINTENANCE_QUEUE = "maintenance"
@@ -25,6 +27,10 @@ _KEEP_JOBS = timedelta(days=3)
 
 class TryAgain(Exception):  # noqa: N818  (it is a request, not an error)
     """A delivery did not succeed and another try is due. The try itself is recorded already."""
+
+    def __init__(self, tried: Tried) -> None:
+        super().__init__()
+        self.tried = tried
 
 
 class GivenUp(Exception):  # noqa: N818
@@ -51,22 +57,27 @@ class Backoff(retry.BaseRetryStrategy):
         """When to run a failed job again; None when it stays failed."""
         if isinstance(exception, GivenUp):
             return None
-        wait = min(self.longest, self.first * 2.0 ** min(job.attempts, 32))
+        wait = self.wait_after(exception.tried) if isinstance(exception, TryAgain) else self._wait(job.attempts)
         return retry.RetryDecision(retry_in={"milliseconds": wait // timedelta(milliseconds=1)})
 
-    def is_last(self, job: jobs.Job) -> bool:
-        """Whether a failure now is final. `attempts` counts the tries before this one, also those not recorded."""
-        return self.tries is not None and job.attempts + 1 >= self.tries
+    def wait_after(self, tried: Tried) -> timedelta:
+        """How long to wait after one run: at least as long as the server, or the channel's pause, asks for."""
+        at_least = tried.wait or timedelta(0)
+        return at_least if tried.outcome is None else max(at_least, self._wait(tried.attempt - 1))
+
+    def _wait(self, tries_before: int) -> timedelta:
+        return min(self.longest, self.first * 2.0 ** min(tries_before, 32))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerTiming:
     """How patient the worker is."""
 
-    #: A day and a half of tries for an email: 30 s, 1 min, 2 min, … at most 4 h apart.
-    email: Backoff = Backoff(tries=16, first=timedelta(seconds=30), longest=timedelta(hours=4))
+    #: A day and a half of tries for a notification: 30 s, 1 min, 2 min, … at most 4 h apart.
+    notifications: Backoff = Backoff(tries=16, first=timedelta(seconds=30), longest=timedelta(hours=4))
     #: Events wait for their broker as long as it takes.
     events: Backoff = Backoff(tries=None, first=timedelta(seconds=1), longest=timedelta(minutes=5))
+    breaker: Breaker = field(default_factory=Breaker)
     heartbeat: timedelta = timedelta(seconds=10)
     #: Without a heartbeat for so long a worker is dead, and its jobs are another's. Many heartbeats long: a short
     #: one makes a second worker start what the first still does.
@@ -79,20 +90,33 @@ class WorkerTiming:
 
 
 def build_app(
-    conninfo: str, engine: sa.Engine, send: Sender, publish: Publisher | None, timing: WorkerTiming
+    conninfo: str,
+    engine: sa.Engine,
+    senders: Senders,
+    publish: Publisher | None,
+    timing: WorkerTiming,
+    options: LifecycleOptions,
 ) -> procrastinate.App:
     """The worker's application. Without `publish` events stay in the outbox until a worker that has one comes."""
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=conninfo))
 
-    @app.task(name=DELIVER_NOTIFICATION, queue=NOTIFICATIONS_QUEUE, retry=timing.email, pass_context=True)
-    def deliver(context: procrastinate.JobContext, *, notification_id: str) -> None:
-        last = timing.email.is_last(context.job)
-        attempt = context.job.attempts + 1
-        match deliver_notification(engine, notification_id, send, attempt=attempt, last=last):
-            case DeliveryOutcome.RETRY:
-                raise TryAgain
-            case DeliveryOutcome.FAILED:
-                raise GivenUp
+    assert timing.notifications.tries is not None
+    delivering = Delivering(
+        engine=engine,
+        senders=senders,
+        options=options,
+        breaker=timing.breaker,
+        tries=timing.notifications.tries,
+    )
+
+    @app.task(name=DELIVER_NOTIFICATION, queue=NOTIFICATIONS_QUEUE, retry=timing.notifications)
+    def deliver(*, notification_id: str) -> None:
+        tried = deliver_notification(delivering, notification_id)
+        if tried is None or tried.outcome is DeliveryOutcome.DELIVERED:
+            return
+        if tried.outcome is DeliveryOutcome.FAILED:
+            raise GivenUp
+        raise TryAgain(tried)
 
     if publish is not None:
 

@@ -37,6 +37,15 @@ class LifecycleOptions:
         return cls(
             ops_email=settings.ops_email,
             public_url=settings.http.public_url.rstrip("/"),
+            channels=frozenset(
+                channel
+                for channel, address in (
+                    (Channel.SLACK, settings.slack.url),
+                    (Channel.WEBHOOK, settings.webhook.url),
+                    (Channel.ON_CALL, settings.on_call.routing_key),
+                )
+                if address is not None
+            ),
             guard=GuardPolicy(**settings.guard.model_dump()),
             **settings.lifecycle.model_dump(),
         )
@@ -60,3 +69,7 @@ class LifecycleOptions:
     def guard_link(self) -> str:
         """The console's page of holds and provider incidents."""
         return f"{self.public_url}/console/guard"
+
+    def health_link(self) -> str:
+        """The console's page of what works and what does not."""
+        return f"{self.public_url}/console/health"

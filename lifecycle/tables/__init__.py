@@ -26,7 +26,7 @@ from lifecycle.tables.registry import (
     workflow_bindings,
     workflows,
 )
-from lifecycle.tables.work import audit_logs, deliveries, notifications, outbox_events, tasks
+from lifecycle.tables.work import audit_logs, channel_outages, deliveries, notifications, outbox_events, tasks
 
 #: Tables that nobody may rewrite: a trigger refuses UPDATE, DELETE and TRUNCATE (30.2).
 APPEND_ONLY_TABLES = ("audit_logs", "automation_versions_status_history")
@@ -40,6 +40,7 @@ __all__ = [
     "automation_versions_status_history",
     "automations",
     "block_reasons",
+    "channel_outages",
     "contacts",
     "credential_events",
     "credentials",

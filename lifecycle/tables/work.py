@@ -185,6 +185,17 @@ deliveries = sa.Table(
     ),
 )
 
+channel_outages = sa.Table(
+    "channel_outages",
+    metadata,
+    sa.Column("channel", sa.Text, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False, comment="in a row"),
+    sa.Column("failing_since", Time, nullable=False),
+    sa.Column("left_alone_until", Time, comment="null: not given up for a while yet"),
+    one_of("channel", Channel, "failing_channel_is_known"),
+    comment="Channels whose last deliveries failed; one that works has no row.",
+)
+
 outbox_events = sa.Table(
     "outbox_events",
     metadata,

@@ -4,7 +4,7 @@ import asyncio
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,22 +17,35 @@ from lifecycle import tables
 from lifecycle.actors import MONITOR
 from lifecycle.blocking import request_block_for_credentials
 from lifecycle.delivery import Publisher
-from lifecycle.emails import smtp_sender
+from lifecycle.emails import SmtpSender
+from lifecycle.guard.arithmetic import GuardPolicy
 from lifecycle.jobs import Backoff, WorkerEndedError, WorkerTiming, build_app, conninfo_of, run_worker
+from lifecycle.kinds import Channel
+from lifecycle.messages import Sender
 from lifecycle.options import LifecycleOptions
+from lifecycle.outages import Breaker
 from lifecycle.outbox import OutboxEvent, put_event
 from lifecycle.transitions import STATUS_CHANGED
 from sinks.events import EventPublisher
 from tests.lifecycle.given import given_world, row, rows
 
-OPTIONS = LifecycleOptions(ops_email="ops@breakwater.example", public_url="https://bw.example")
 AT_ONCE = timedelta(0)
+OPTIONS = LifecycleOptions(
+    ops_email="ops@breakwater.example",
+    public_url="https://bw.example",
+    guard=GuardPolicy(client_mail_delay=AT_ONCE),
+)
+NEVER_LEFT_ALONE = Breaker(failures=1000)
 PATIENT = WorkerTiming(
-    email=Backoff(tries=3, first=AT_ONCE, longest=AT_ONCE),
+    breaker=NEVER_LEFT_ALONE,
+    notifications=Backoff(tries=3, first=AT_ONCE, longest=AT_ONCE),
     events=Backoff(tries=None, first=AT_ONCE, longest=AT_ONCE),
 )
 #: The tries are one job run each: a failed job is due again in an hour.
-ONE_TRY_A_RUN = WorkerTiming(email=Backoff(tries=3, first=timedelta(hours=1), longest=timedelta(hours=1)))
+ONE_TRY_A_RUN = WorkerTiming(
+    breaker=NEVER_LEFT_ALONE,
+    notifications=Backoff(tries=3, first=timedelta(hours=1), longest=timedelta(hours=1)),
+)
 
 CLIENT_MAILS = {"ada@acme.example", "bob@acme.example"}
 
@@ -40,6 +53,16 @@ CLIENT_MAILS = {"ada@acme.example", "bob@acme.example"}
 def smtp(server: SmtpSink) -> Smtp:
     """Settings for the test's server."""
     return Smtp(host=server.host, port=server.port, sender="Breakwater <noreply@breakwater.example>")
+
+
+@contextmanager
+def by_email(settings: Smtp) -> Iterator[dict[Channel, Sender]]:
+    """Email alone."""
+    sender = SmtpSender(settings)
+    try:
+        yield {Channel.EMAIL: sender}
+    finally:
+        sender.close()
 
 
 def given_block(engine: sa.Engine, *versions: tuple[str, str], decision: int = 1) -> None:
@@ -65,8 +88,9 @@ def work(
     url = engine.url.render_as_string(hide_password=False)
     tasks = ["deliver_notification", *([] if publish is None else ["publish_event"])]
     while True:
-        app = build_app(conninfo_of(url), engine, smtp_sender(settings), publish, timing)
-        asyncio.run(run_worker(app, timing, with_events=publish is not None, wait=False))
+        with by_email(settings) as senders:
+            app = build_app(conninfo_of(url), engine, senders, publish, timing, OPTIONS)
+            asyncio.run(run_worker(app, timing, with_events=publish is not None, wait=False))
         with engine.connect() as connection:
             due = connection.execute(
                 sa.text(
@@ -271,7 +295,7 @@ def test_a_try_that_the_database_could_not_record_is_not_the_last(engine: sa.Eng
     given_block(engine)
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE deliveries RENAME TO away")
-    last_at_once = WorkerTiming(email=Backoff(tries=1, first=timedelta(hours=1), longest=timedelta(hours=1)))
+    last_at_once = WorkerTiming(notifications=Backoff(tries=1, first=timedelta(hours=1), longest=timedelta(hours=1)))
     work(engine, smtp(smtp_server), timing=last_at_once)
     assert {n["status"] for n in rows(engine, tables.notifications, channel="email")} == {"pending"}
     assert jobs(engine, "deliver_notification") == ["todo"] * 4
@@ -363,26 +387,6 @@ def test_events_are_published_once_and_tried_again_without_an_end(engine: sa.Eng
     assert all(e["published_at"] is not None for e in rows(engine, tables.outbox_events))
 
 
-def test_events_of_one_version_are_published_in_the_order_of_their_commits(engine: sa.Engine) -> None:
-    given_world(engine)
-    for number in range(5):
-        given_block(engine, decision=10 + number)
-        with engine.begin() as connection:
-            connection.execute(
-                sa.update(tables.automation_versions)
-                .where(tables.automation_versions.c.id == "v1")
-                .values(
-                    status="Live", blocked_reason=None, blocked_at=None, blocked_from_status=None, block_episode_id=None
-                )
-            )
-            connection.execute(sa.update(tables.block_reasons).values(cleared_at=sa.func.now()))
-    published = Published(failures=2)
-    work(engine, Smtp(port=1), publish=published)
-    times = [event.occurred_at for event in published]
-    assert len(times) == 5
-    assert times == sorted(times)
-
-
 def test_a_worker_without_kafka_leaves_events_where_they_are(engine: sa.Engine, smtp_server: SmtpSink) -> None:
     given_world(engine)
     given_block(engine)
@@ -398,7 +402,8 @@ def test_a_broker_that_is_away_does_not_hold_up_the_mail(engine: sa.Engine, smtp
     url = engine.url.render_as_string(hide_password=False)
     timing = WorkerTiming()
     away = EventPublisher(Kafka(bootstrap_servers="127.0.0.1:1"))
-    app = build_app(conninfo_of(url), engine, smtp_sender(smtp(smtp_server)), away, timing)
+    sender = SmtpSender(smtp(smtp_server))
+    app = build_app(conninfo_of(url), engine, {Channel.EMAIL: sender}, away, timing, OPTIONS)
 
     async def until_all_arrived() -> None:
         working = asyncio.create_task(run_worker(app, timing, with_events=True))
@@ -406,7 +411,8 @@ def test_a_broker_that_is_away_does_not_hold_up_the_mail(engine: sa.Engine, smtp
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
 
-    asyncio.run(until_all_arrived())
+    with closing(sender):
+        asyncio.run(until_all_arrived())
     assert len(smtp_server.mails) == 4
     assert {event["published_at"] for event in rows(engine, tables.outbox_events)} == {None}
 
@@ -422,7 +428,8 @@ def test_a_worker_whose_heartbeat_fails_says_that_it_did_not_end_well(engine: sa
         )
     timing = WorkerTiming(heartbeat=timedelta(milliseconds=50))
     url = engine.url.render_as_string(hide_password=False)
-    app = build_app(conninfo_of(url), engine, smtp_sender(smtp(smtp_server)), None, timing)
+    sender = SmtpSender(smtp(smtp_server))
+    app = build_app(conninfo_of(url), engine, {Channel.EMAIL: sender}, None, timing, OPTIONS)
     with pytest.raises(WorkerEndedError):
         asyncio.run(run_worker(app, timing, with_events=False))
 
@@ -470,7 +477,8 @@ def test_the_job_of_a_worker_that_died_is_another_ones(engine: sa.Engine, smtp_s
         )
     url = engine.url.render_as_string(hide_password=False)
     timing = WorkerTiming(stalled_after=timedelta(seconds=3), heartbeat=timedelta(seconds=1))
-    app = build_app(conninfo_of(url), engine, smtp_sender(smtp(smtp_server)), None, timing)
+    sender = SmtpSender(smtp(smtp_server))
+    app = build_app(conninfo_of(url), engine, {Channel.EMAIL: sender}, None, timing, OPTIONS)
 
     async def until_all_arrived() -> None:
         working = asyncio.create_task(run_worker(app, timing, with_events=False))
@@ -478,5 +486,6 @@ def test_the_job_of_a_worker_that_died_is_another_ones(engine: sa.Engine, smtp_s
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
 
-    asyncio.run(until_all_arrived())
+    with closing(sender):
+        asyncio.run(until_all_arrived())
     assert len(smtp_server.mails) == 4
