@@ -19,6 +19,7 @@ CONFLICTING_TERMINAL = Counter(
     "Second terminal events of an execution that differ from the first.",
 )
 WATERMARK = Gauge("breakwater_watermark_seconds", "Watermark of a source partition, Unix time.", ["partition"])
+WORKFLOWS_IN_MEMORY = Gauge("breakwater_workflows_in_memory", "Workflows that a lane remembers.", ["lane"])
 STATE_BYTES = Gauge("breakwater_state_bytes", "State of a lane in the recovery folder.", ["lane"])
 SNAPSHOT_SECONDS = Histogram(
     "breakwater_snapshot_seconds",

@@ -87,6 +87,7 @@ class AuthFailures:
 
     __slots__ = (
         "_classifier", "_cooldown", "_min_runs", "_policy", "_policy_version", "_ratio", "_rearm", "_streak", "_window",
+        "looks_back",
     )  # fmt: skip
 
     def __init__(self, policy: AuthFailuresPolicy, policy_version: int, classifier: AuthErrorClassifier) -> None:
@@ -99,6 +100,8 @@ class AuthFailures:
         self._min_runs = policy.min_runs
         self._rearm = policy.rearm_after_successes
         self._cooldown = micros(policy.cooldown)
+        #: Failures further behind than this, microseconds, are in no window that is looked at.
+        self.looks_back = self._window + LOOK_BACK
 
     def on_run(self, state: AuthFailuresState, event: RunEvent, time: int, arrival: int) -> Decision | None:
         """Count a run by its first terminal event, not `cancelled`, not before `state.ignored_before`.

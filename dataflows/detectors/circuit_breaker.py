@@ -35,12 +35,13 @@ class CircuitBreakerState(msgspec.Struct, array_like=True, gc=False):
 class CircuitBreaker:
     """The detector for one policy; `state` arguments are changed in place, nothing else is."""
 
-    __slots__ = ("_policy", "_policy_version", "_window")
+    __slots__ = ("_policy", "_policy_version", "window")
 
     def __init__(self, policy: CircuitBreakerPolicy, policy_version: int) -> None:
         self._policy = policy
         self._policy_version = policy_version
-        self._window = micros(policy.window)
+        #: Microseconds.
+        self.window = micros(policy.window)
 
     def on_stuck(self, state: CircuitBreakerState, ruling: Ruling) -> Decision | None:
         """Record an execution called stuck; a decision when that makes enough of them."""
@@ -49,7 +50,7 @@ class CircuitBreaker:
             return None
         state.stuck[ruling.execution_id] = StuckRecord(ruling.time, list(ruling.events))
         state.newest = max(state.newest, ruling.time)
-        begin = state.newest - self._window
+        begin = state.newest - self.window
         state.stuck = {name: record for name, record in state.stuck.items() if record.stuck_at > begin}
         if len(state.stuck) < self._policy.threshold:
             return None

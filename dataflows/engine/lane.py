@@ -16,6 +16,7 @@ from dataflows.detectors.silence import Rhythm, Span, add_span
 from dataflows.detectors.stuck_executions import NEVER_DUE, Run
 from dataflows.engine.detector_sets import Detectors
 from dataflows.engine.memory import EndedExecution, Memory, Room, Row
+from dataflows.engine.quiet import AGES_BY, QUIET_FOR, is_forgettable
 from dataflows.engine.watermarks import Watermark
 from dataflows.engine.workflow import (
     NOT_COUNTED,
@@ -41,6 +42,9 @@ WAITING = 8
 #: Workflows of a part of a snapshot.
 PART = 10_000
 
+#: Workflows that are looked at with each snapshot, whether they may be forgotten: some milliseconds.
+LOOKED_AT = 20_000
+
 
 class LaneState(msgspec.Struct, array_like=True):
     """What a snapshot holds of a lane; of a partial one, what has changed since the last."""
@@ -56,6 +60,12 @@ class LaneState(msgspec.Struct, array_like=True):
     spans: list[Span]
     #: As `ended`, of workflows whose timeout is longer than a day.
     ended_patient: list[Row[EndedExecution]] = []
+    #: How many workflows there were ever: the next one's number.
+    count: int = 0
+    #: Numbers of those that were dropped since the last snapshot.
+    gone: list[int] = []
+    #: See `engine.quiet`; microseconds.
+    age: int = 0
 
 
 class Lane:
@@ -77,7 +87,8 @@ class Lane:
         #: The next event's number. They tell apart events of equal event time.
         self.arrival = 0
         self._detectors_of = detectors_of
-        self._workflows: list[Workflow] = []
+        #: By their numbers, which are not used again: ids in the memories name them. None for a dropped one.
+        self._workflows: list[Workflow | None] = []
         self._detectors: list[Detectors] = []
         #: By workflow id alone, as it is unique; a second tenant's workflow of the same name stands in `_twins`.
         self._by_id: dict[str, Workflow] = {}
@@ -94,6 +105,12 @@ class Lane:
         #: (event time at which to look at a workflow, its number), a heap.
         self._wakes: list[tuple[int, int]] = []
         self._changed: list[Workflow] = []
+        #: Dropped since the last snapshot.
+        self._gone: list[int] = []
+        #: Microseconds, and the watermark to which it was counted (`engine.quiet`).
+        self._age, self._aged_to = 0, NEVER
+        #: Where `drop_quiet` goes on.
+        self._next_look = 0
 
     def process(self, events: Sequence[Event], times: Sequence[int]) -> list[Timed]:  # noqa: C901, PLR0912, PLR0915
         """Take in events in their order, `times` are their event times, then all that is due.
@@ -217,7 +234,7 @@ class Lane:
         while heap and heap[0][0] <= mark:
             wake, number = heappop(heap)
             workflow = self._workflows[number]
-            if workflow.wake_at != wake:
+            if workflow is None or workflow.wake_at != wake:
                 continue
             workflow.wake_at = NEVER_DUE
             if not workflow.is_changed:
@@ -232,18 +249,54 @@ class Lane:
         spans, self.spans = self.spans, []
         return spans
 
+    def workflows(self) -> list[Workflow]:
+        """All that are remembered."""
+        return [workflow for workflow in self._workflows if workflow is not None]
+
+    @property
+    def size(self) -> int:
+        """How many workflows are remembered."""
+        return len(self._by_id) + len(self._twins)
+
+    def drop_quiet(self) -> None:
+        """Forget workflows that have been quiet for so long that they could as well be new (`engine.quiet`).
+
+        To be called with each snapshot, before it. Looks at `LOOKED_AT` of them, the next time at the next ones. What
+        is left of one are 16 bytes.
+        """
+        mark, workflows = self.watermark.value, self._workflows
+        if self._aged_to != NEVER:
+            self._age += min(mark - self._aged_to, AGES_BY)
+        self._aged_to = mark
+        for _ in range(min(LOOKED_AT, len(workflows))):
+            number = self._next_look if self._next_look < len(workflows) else 0
+            self._next_look = number + 1
+            workflow = workflows[number]
+            if workflow is None or workflow.is_changed or workflow.wake_at != NEVER_DUE:
+                continue
+            quiet_for = self._age - workflow.told_at
+            if quiet_for <= QUIET_FOR:
+                continue
+            # Nothing is due, but there may be ends of executions that nobody needed to look at.
+            self._judge.advance(workflow, mark, [])
+            if is_forgettable(workflow, self._detectors[number], quiet_for):
+                self._drop(workflow)
+                self._gone.append(number)
+
     def everything(self) -> LaneState:
         """All state; the inverse is `restore`."""
-        self._all_told()
+        self.note_snapshot()
         return self._state(
-            self._workflows, self._seen.everything(), self._ended.everything(), self._ended_patient.everything()
+            self.workflows(), self._seen.everything(), self._ended.everything(), self._ended_patient.everything()
         )
 
     def news(self) -> LaneState:
         """What has changed since the last time that somebody asked; the inverse is `learn`."""
-        changed = self._changed
-        self._all_told()
-        return self._state(changed, self._seen.news(), self._ended.news(), self._ended_patient.news())
+        changed, gone = self._changed, self._gone
+        self.note_snapshot()
+        state = self._state(changed, self._seen.news(), self._ended.news(), self._ended_patient.news())
+        state.gone = gone
+        return state
 
     def clock(self) -> LaneState:
         """How far the lane has come, without its workflows."""
@@ -252,7 +305,7 @@ class Lane:
     @property
     def is_changed(self) -> bool:
         """Whether there are `news`."""
-        return bool(self._changed)
+        return bool(self._changed or self._gone)
 
     def restore(self, state: LaneState) -> None:
         """Take over all state; `self` must be new."""
@@ -281,23 +334,45 @@ class Lane:
         parts = [workflows[start : start + PART] for start in range(0, len(workflows), PART)]
         encoded = [msgspec.Raw(_encode(part)) for part in parts]
         clock = self.watermark
-        return LaneState(self.arrival, clock.value, clock.highest, encoded, seen, ended, self.spans, ended_patient)
+        return LaneState(
+            self.arrival,
+            clock.value,
+            clock.highest,
+            encoded,
+            seen,
+            ended,
+            self.spans,
+            ended_patient,
+            len(self._workflows),
+            age=self._age,
+        )
 
-    def _all_told(self) -> None:
+    def note_snapshot(self) -> None:
+        """What has changed until now is told, or nobody asks."""
+        age = self._age
         for workflow in self._changed:
             workflow.is_changed = False
-        self._changed = []
+            workflow.told_at = age
+        self._changed, self._gone = [], []
 
     def _take_over(self, state: LaneState) -> None:
         self.arrival = state.arrival
         self.watermark.value, self.watermark.highest = state.watermark, state.highest
         self.spans = state.spans
+        self._age, self._aged_to = state.age, state.watermark
+        for number in state.gone:
+            if (dropped := self._workflows[number]) is not None:
+                self._drop(dropped)
+        marks: dict[int, int] = {}
         for part in state.workflows:
             for workflow in _decode(part):
-                _share_constants(workflow)
+                _share_constants(workflow, marks)
                 self._put(workflow)
+        self._make_room(state.count)
         self._wakes = [
-            (workflow.wake_at, workflow.number) for workflow in self._workflows if workflow.wake_at != NEVER_DUE
+            (workflow.wake_at, workflow.number)
+            for workflow in self._workflows
+            if workflow is not None and workflow.wake_at != NEVER_DUE
         ]
         heapify(self._wakes)
 
@@ -318,7 +393,8 @@ class Lane:
             self._by_id[name] = workflow
         else:
             self._twins[workflow.tenant_id, name] = workflow
-        if number == len(self._workflows):
+        if number >= len(self._workflows):
+            self._make_room(number)
             self._workflows.append(workflow)
             detectors = self._detectors_of(workflow.tenant_id, name)
             self._detectors.append(detectors)
@@ -331,6 +407,21 @@ class Lane:
                 workflow.rhythm, workflow.is_watched = Rhythm(), True
         else:
             self._workflows[number] = workflow
+
+    def _make_room(self, count: int) -> None:
+        """Leave the places of dropped workflows empty."""
+        missing = count - len(self._workflows)
+        if missing > 0:
+            self._workflows += [None] * missing
+            self._detectors += [self._detectors_of("", "")] * missing
+
+    def _drop(self, workflow: Workflow) -> None:
+        name = workflow.workflow_id
+        self._workflows[workflow.number] = None
+        if self._by_id.get(name) is workflow:
+            del self._by_id[name]
+        else:
+            del self._twins[workflow.tenant_id, name]
 
     def _control(
         self, event: ControlEvent, workflow: Workflow, time: int, arrival: int, mark: int, out: list[Timed]
@@ -352,8 +443,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Workflow]).decode
 
 
-def _share_constants(workflow: Workflow) -> None:
-    """Let go of the copies that decoding makes of what most workflows have in common: a fifth of their memory."""
+def _share_constants(workflow: Workflow, marks: dict[int, int]) -> None:
+    """Let go of the copies that decoding makes of what many workflows have in common: a fifth of their memory."""
+    workflow.told_at = marks.setdefault(workflow.told_at, workflow.told_at)
     auth, stuck = workflow.auth, workflow.stuck
     if workflow.wake_at == NEVER_DUE:
         workflow.wake_at = NEVER_DUE

@@ -99,6 +99,8 @@ class Workflow(msgspec.Struct, array_like=True, gc=False):
     is_watched: bool = False
     #: Something has happened since the last snapshot.
     is_changed: bool = False
+    #: The lane's age at the first snapshot after something had happened last.
+    told_at: int = 0
 
 
 class Judge:
