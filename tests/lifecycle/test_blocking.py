@@ -1,7 +1,7 @@
 """`request_block_for_credentials`: what one block writes, merges, skips and refuses (30.2, 30.4)."""
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,12 +10,17 @@ import sqlalchemy as sa
 from lifecycle import tables
 from lifecycle.actors import MONITOR
 from lifecycle.blocking import BlockOutcome, BlockResult, request_block_for_credentials
+from lifecycle.guard.arithmetic import GuardPolicy
 from lifecycle.options import LifecycleOptions
 from lifecycle.refusals import Refusal
 from lifecycle.statuses import AUTOMATIC_BLOCK_SOURCES, Status
 from tests.lifecycle.given import content, given_world, row, rows, version
 
-OPTIONS = LifecycleOptions(ops_email="ops@breakwater.example", public_url="https://bw.example")
+OPTIONS = LifecycleOptions(
+    ops_email="ops@breakwater.example",
+    public_url="https://bw.example",
+    guard=GuardPolicy(client_mail_delay=timedelta(0)),
+)
 DECISION = "00000000-0000-5000-8000-000000000001"
 LATER_DECISION = "00000000-0000-5000-8000-000000000002"
 

@@ -14,33 +14,17 @@ import sqlalchemy as sa
 from cli.embedded.smtp import SmtpSink
 from config.settings import Kafka, Smtp
 from lifecycle import tables
-from lifecycle.actors import MONITOR
-from lifecycle.blocking import request_block_for_credentials
 from lifecycle.delivery import Publisher
 from lifecycle.emails import SmtpSender
-from lifecycle.guard.arithmetic import GuardPolicy
 from lifecycle.jobs import Backoff, WorkerEndedError, WorkerTiming, build_app, conninfo_of, run_worker
 from lifecycle.kinds import Channel
 from lifecycle.messages import Sender
-from lifecycle.options import LifecycleOptions
-from lifecycle.outages import Breaker
 from lifecycle.outbox import OutboxEvent, put_event
 from lifecycle.transitions import STATUS_CHANGED
 from sinks.events import EventPublisher
 from tests.lifecycle.given import given_world, row, rows
+from tests.lifecycle.worker import NEVER_LEFT_ALONE, OPTIONS, PATIENT, given_block, jobs, run_jobs
 
-AT_ONCE = timedelta(0)
-OPTIONS = LifecycleOptions(
-    ops_email="ops@breakwater.example",
-    public_url="https://bw.example",
-    guard=GuardPolicy(client_mail_delay=AT_ONCE),
-)
-NEVER_LEFT_ALONE = Breaker(failures=1000)
-PATIENT = WorkerTiming(
-    breaker=NEVER_LEFT_ALONE,
-    notifications=Backoff(tries=3, first=AT_ONCE, longest=AT_ONCE),
-    events=Backoff(tries=None, first=AT_ONCE, longest=AT_ONCE),
-)
 #: The tries are one job run each: a failed job is due again in an hour.
 ONE_TRY_A_RUN = WorkerTiming(
     breaker=NEVER_LEFT_ALONE,
@@ -65,53 +49,12 @@ def by_email(settings: Smtp) -> Iterator[dict[Channel, Sender]]:
         sender.close()
 
 
-def given_block(engine: sa.Engine, *versions: tuple[str, str], decision: int = 1) -> None:
-    """Blocked versions, one transaction each."""
-    for number, (tenant_id, version_id) in enumerate(versions or (("t1", "v1"),)):
-        with engine.begin() as connection:
-            request_block_for_credentials(
-                connection,
-                tenant_id=tenant_id,
-                automation_version_id=version_id,
-                actor_context=MONITOR,
-                failed_systems=["crm", "mail"],
-                policy_id="auth_failures",
-                decision_id=f"00000000-0000-5000-8000-{decision + number:012}",
-                options=OPTIONS,
-            )
-
-
 def work(
     engine: sa.Engine, settings: Smtp, *, publish: Publisher | None = None, timing: WorkerTiming = PATIENT
 ) -> None:
-    """Run workers until nothing is due; one stops at the first moment without a job that it may take."""
-    url = engine.url.render_as_string(hide_password=False)
-    tasks = ["deliver_notification", *([] if publish is None else ["publish_event"])]
-    while True:
-        with by_email(settings) as senders:
-            app = build_app(conninfo_of(url), engine, senders, publish, timing, OPTIONS)
-            asyncio.run(run_worker(app, timing, with_events=publish is not None, wait=False))
-        with engine.connect() as connection:
-            due = connection.execute(
-                sa.text(
-                    "SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo' AND task_name = ANY(:tasks)"
-                    " AND coalesce(scheduled_at, now()) <= now()"
-                ),
-                {"tasks": tasks},
-            ).scalar_one()
-        if not due:
-            return
-
-
-def jobs(engine: sa.Engine, task: str) -> list[str]:
-    """The statuses of a task's jobs."""
-    with engine.connect() as connection:
-        return list(
-            connection.execute(
-                sa.text("SELECT status::text FROM procrastinate_jobs WHERE task_name = :task ORDER BY id"),
-                {"task": task},
-            ).scalars()
-        )
+    """Run workers that send email until nothing is due."""
+    with by_email(settings) as senders:
+        run_jobs(engine, senders, publish=publish, timing=timing)
 
 
 def test_every_email_of_a_block_arrives_once_with_text_and_html(engine: sa.Engine, smtp_server: SmtpSink) -> None:
