@@ -259,6 +259,16 @@ class Bridge(Section):
     group: str = Field(default="breakwater-bridge", description="the consumer group")
 
 
+class PlatformApi(Section):
+    """The platform that runs the workflows (docs/platform-api.md)."""
+
+    url: Annotated[str, AfterValidator(_https)] = Field(
+        default="http://127.0.0.1:8090", description="where it listens; https outside of this machine"
+    )
+    token: SecretStr | None = Field(default=None, description="who we are to it, as a bearer token; never logged")
+    timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0), description="for one try of three")
+
+
 class Lifecycle(Section):
     """What transitions of an automation ask for (spec 30)."""
 
@@ -320,6 +330,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     ingest: Ingest = Ingest()
     bridge: Bridge = Bridge()
+    platform: PlatformApi = PlatformApi()
     lifecycle: Lifecycle = Lifecycle()
     guard: Guard = Guard()
     ops_email: str = Field(default="ops@localhost", description="who is told of blocks and blacklistings")

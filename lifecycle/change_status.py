@@ -21,6 +21,7 @@ from lifecycle.options import LifecycleOptions
 from lifecycle.prerequisites import Asked, check
 from lifecycle.qa_checklist import queue_qa_checklist
 from lifecycle.results import Hints, StatusResult, check_hints, not_found, read_result
+from lifecycle.runtime import toggle
 from lifecycle.statuses import Operation, Status, Transition, find_transition
 from lifecycle.systems import MAX_REASON
 from lifecycle.texts import masked
@@ -49,9 +50,9 @@ def change_status(
     override: bool = False,
     options: LifecycleOptions,
 ) -> StatusResult:
-    """Move a version to `requested`; for deliveries, blocks and unblocks by hand.
+    """Move a version to `requested`; for deliveries, pauses, blocks and unblocks by hand.
 
-    `LifecycleError` with the codes of 30.7; a move that needs the platform (to Live, Paused or Archived) is
+    `LifecycleError` with the codes of 30.7; a move that needs the platform (a deploy, an archive) is
     `invalid_status_transition` here, since `dispatch.operation_for` leads to its own operation. The transaction is
     the caller's, who rolls it back.
     """
@@ -75,6 +76,15 @@ def change_status(
     check_hints(hints, version.status, version.updated_at)
     if transition.operation is Operation.BLOCK:
         block(connection, version, blocked_reason or reason or "", actor_context=actor_context, options=options)
+    elif transition.operation in (Operation.PAUSE, Operation.RESUME):
+        toggle(
+            connection,
+            version,
+            transition,
+            reason=reason,
+            actor_context=actor_context,
+            options=options,
+        )
     elif transition.operation is Operation.UPDATE_STATUS:
         _update(connection, version, requested, transition, reason, status_metadata, actor_context, options)
     else:

@@ -149,10 +149,9 @@ class HoldStatus(StrEnum):
 class IntentKind(StrEnum):
     """What the platform is asked to do."""
 
-    DEPLOY = "deploy"
-    PAUSE = "pause"
-    RESUME = "resume"
-    ARCHIVE = "archive"
+    DEPLOY = "deploy"  #: activate the version's workflow
+    ARCHIVE = "archive"  #: deactivate it, before the version is archived
+    REPLACE = "replace"  #: deactivate it, after another version went Live
 
 
 class IntentStatus(StrEnum):

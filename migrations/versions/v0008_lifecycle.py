@@ -292,7 +292,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "(status IN ('open', 'compensating')) = (ended_at IS NULL)", name="an_ended_intent_has_time"
         ),
-        sa.CheckConstraint("kind IN ('deploy', 'pause', 'resume', 'archive')", name="intent_kind_is_known"),
+        sa.CheckConstraint("kind IN ('deploy', 'archive', 'replace')", name="intent_kind_is_known"),
         sa.CheckConstraint(
             "status IN ('open', 'committed', 'compensating', 'compensated', 'failed')", name="intent_status_is_known"
         ),
