@@ -14,12 +14,18 @@ from lifecycle.delivery import Delivering, Publisher, Tried, deliver_notificatio
 from lifecycle.kinds import DeliveryOutcome
 from lifecycle.options import LifecycleOptions
 from lifecycle.outages import Breaker
+from lifecycle.platform import Platform
+from lifecycle.schedules import SCHEDULES_QUEUE, add_schedules
 from lifecycle.outbox import DELIVER_NOTIFICATION, EVENTS_QUEUE, NOTIFICATIONS_QUEUE, PUBLISH_EVENT
 
 MAINTENANCE_QUEUE = "maintenance"
 
 _NOTIFICATIONS_AT_ONCE = 5
 _EVENTS_AT_ONCE = 1
+_SCHEDULES_AT_ONCE = 1
+
+#: New jobs are announced; those whose time has come are looked for.
+_LOOK_FOR_DUE_JOBS = timedelta(seconds=1)
 
 #: A finished job is of no use but to the curious.
 _KEEP_JOBS = timedelta(days=3)
@@ -96,8 +102,12 @@ def build_app(
     publish: Publisher | None,
     timing: WorkerTiming,
     options: LifecycleOptions,
+    platform: Platform | None = None,
 ) -> procrastinate.App:
-    """The worker's application. Without `publish` events stay in the outbox until a worker that has one comes."""
+    """The worker's application. Without `publish` events stay in the outbox until a worker that has one comes.
+
+    Without `platform` what was asked of it and never settled waits for a worker that has one, too.
+    """
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=conninfo))
 
     assert timing.notifications.tries is not None
@@ -124,6 +134,8 @@ def build_app(
         def publish_one(*, event_id: str) -> None:
             publish_event(engine, event_id, publish)
 
+    add_schedules(app, engine, platform, options)
+
     # No `lock`: a lock that its dead holder never gave back would stop the rescue itself.
     @app.periodic(cron=timing.rescue_schedule)
     @app.task(name="rescue_stalled_jobs", queue=MAINTENANCE_QUEUE, queueing_lock="rescue_stalled_jobs")
@@ -148,7 +160,10 @@ async def run_worker(app: procrastinate.App, timing: WorkerTiming, *, with_event
     Events have a place of their own: while their broker is away they don't hold up the mail. Needs the main
     thread, for the signals. `WorkerEndedError` when it ends for another reason.
     """
-    places: dict[tuple[str, ...], int] = {(NOTIFICATIONS_QUEUE, MAINTENANCE_QUEUE): _NOTIFICATIONS_AT_ONCE}
+    places: dict[tuple[str, ...], int] = {
+        (NOTIFICATIONS_QUEUE, MAINTENANCE_QUEUE): _NOTIFICATIONS_AT_ONCE,
+        (SCHEDULES_QUEUE,): _SCHEDULES_AT_ONCE,
+    }
     if with_events:
         places[EVENTS_QUEUE,] = _EVENTS_AT_ONCE
     # Each job that runs has a thread; the loop's own pool may be smaller.
@@ -172,6 +187,7 @@ async def run_worker(app: procrastinate.App, timing: WorkerTiming, *, with_event
                         concurrency=concurrency,
                         wait=wait,
                         shutdown_graceful_timeout=20,
+                        fetch_job_polling_interval=_LOOK_FOR_DUE_JOBS.total_seconds(),
                         install_signal_handlers=False,
                         update_heartbeat_interval=timing.heartbeat.total_seconds(),
                         stalled_worker_timeout=timing.stalled_after.total_seconds(),

@@ -40,9 +40,7 @@ def build_payload(message: Message) -> dict[str, Any]:
             text=PlainTextObject(text=one_line(headline, HeaderBlock.text_max_length), emoji=False),
             block_id=message.notification_id,
         ),
-        SectionBlock(
-            text=PlainTextObject(text=_cut(message.body.strip() or name, SectionBlock.text_max_length), emoji=False)
-        ),
+        SectionBlock(text=PlainTextObject(text=body, emoji=False)),
     ]
     if message.link is not None and len(message.link) <= _MAX_LINK:
         button = ButtonElement(

@@ -1,5 +1,6 @@
 """Slack, signed webhooks and the pager: what goes out, what answers mean, and channels that fail (60.5)."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
