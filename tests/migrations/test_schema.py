@@ -22,7 +22,8 @@ FACTS = {
         FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
     "comments": """
-        SELECT objoid::regclass::text, objsubid, description FROM pg_description
+        SELECT objoid::regclass::text, attname, description
+        FROM pg_description LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid AND objsubid > 0
         WHERE classoid = 'pg_class'::regclass AND objoid IN (
             SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r')""",
 }
