@@ -15,7 +15,7 @@ from config import metrics
 from config.metrics import ReadGauge
 from lifecycle.dead_letter_replays import count_replayed
 from lifecycle.decisions import count_decisions
-from lifecycle.kinds import DecisionKind, Priority, TaskKind
+from lifecycle.kinds import DecisionKind, HoldKind, Priority, TaskKind
 from lifecycle.overview import read_overview
 
 router = APIRouter()
@@ -62,6 +62,9 @@ class _DatabaseCollector(Collector):
                 for priority in Priority
             },
         )
+        yield _gauge(metrics.PROVIDER_INCIDENTS, {(): overview.provider_incidents})
+        yield _gauge(metrics.HOLDS, {(kind.value,): overview.holds.get(kind, 0) for kind in HoldKind})
+        yield _gauge(metrics.PLATFORM_INTENTS, {(): overview.platform_intents})
         yield _gauge(metrics.DECISIONS_RECORDED, _by_kind(decisions))
         yield _gauge(metrics.DEAD_LETTERS_REPLAYED, {(code,): count for code, count in replayed.items()})
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "init-topics": "cli.init_topics",
     "schema": "cli.schema",
     "dead-letters": "cli.dead_letters",
+    "reconcile": "cli.reconcile",
 }
 
 

@@ -75,8 +75,11 @@ DATABASE_UP = ReadGauge("breakwater_database_up", "Whether the database answered
 AUTOMATIONS_BLOCKED = ReadGauge("breakwater_automations_blocked", "Automation versions that are Blocked now.")
 WORKFLOWS_BLACKLISTED = ReadGauge("breakwater_workflows_blacklisted", "Workflows on the blacklist now.")
 TASKS_OPEN = ReadGauge("breakwater_tasks_open", "Open tasks, by kind and priority.", ("kind", "priority"))
+PROVIDER_INCIDENTS = ReadGauge("breakwater_provider_incidents", "Provider incidents that are open now.")
+HOLDS = ReadGauge("breakwater_holds", "Decisions that the guard holds now, by the kind of hold.", ("kind",))
+PLATFORM_INTENTS = ReadGauge("breakwater_platform_intents", "What was asked of the platform and is not settled yet.")
 DECISIONS_RECORDED = ReadGauge(
-    "breakwater_decisions_recorded", "Decisions in the database, by kind (applied or refused).", ("kind",)
+    "breakwater_decisions_recorded", "Decisions in the database, by kind (applied, refused or held).", ("kind",)
 )
 DEAD_LETTERS_REPLAYED = ReadGauge(
     "breakwater_dead_letters_replayed", "Dead letters that were fed in again, by reason code.", ("code",)

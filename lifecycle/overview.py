@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.kinds import OPEN_TASK_STATUSES, Priority, TaskKind
+from lifecycle.intents import list_open_intents
+from lifecycle.kinds import OPEN_TASK_STATUSES, HoldKind, HoldStatus, Priority, TaskKind
 from lifecycle.statuses import Status
 
 
@@ -17,6 +18,11 @@ class Overview:
     workflows_blacklisted: int
     #: Pairs without an open task are absent.
     tasks_open: dict[tuple[TaskKind, Priority], int]
+    provider_incidents: int
+    #: Decisions that wait; kinds without any are absent.
+    holds: dict[HoldKind, int]
+    #: What was asked of the platform and is not settled.
+    platform_intents: int
 
     @property
     def tasks_open_total(self) -> int:
@@ -41,7 +47,20 @@ def read_overview(connection: sa.Connection) -> Overview:
         .where(tables.tasks.c.status.in_(OPEN_TASK_STATUSES))
         .group_by(tables.tasks.c.kind, tables.tasks.c.priority)
     )
+    incidents = connection.execute(
+        sa.select(sa.func.count())
+        .select_from(tables.provider_incidents)
+        .where(tables.provider_incidents.c.closed_at.is_(None))
+    ).scalar_one()
+    holds = connection.execute(
+        sa.select(tables.holds.c.kind, sa.func.count())
+        .where(tables.holds.c.status == HoldStatus.HELD)
+        .group_by(tables.holds.c.kind)
+    )
     return Overview(
+        provider_incidents=incidents,
+        holds={HoldKind(kind): count for kind, count in holds},
+        platform_intents=len(list_open_intents(connection)),
         automations_blocked=blocked,
         workflows_blacklisted=blacklisted,
         tasks_open={(TaskKind(kind), Priority(priority)): count for kind, priority, count in tasks},

@@ -1,0 +1,34 @@
+"""What the worker does by the clock, besides the care of its queue: the guard's incidents, the platform's intents."""
+
+import procrastinate
+import sqlalchemy as sa
+
+from lifecycle.actors import WORKER
+from lifecycle.guard.incidents import end_quiet_incidents
+from lifecycle.options import LifecycleOptions
+from lifecycle.platform import Platform
+from lifecycle.sweep import sweep_intents
+
+SCHEDULES_QUEUE = "schedules"
+
+#: Twice a minute; six fields, the last is seconds.
+_OFTEN = "* * * * * */30"
+
+
+def add_schedules(
+    app: procrastinate.App, engine: sa.Engine, platform: Platform | None, options: LifecycleOptions
+) -> None:
+    """Add the periodic jobs. One run of each is under way at a time, however many workers there are."""
+
+    @app.periodic(cron=_OFTEN)
+    @app.task(name="end_quiet_incidents", queue=SCHEDULES_QUEUE, queueing_lock="end_quiet_incidents")
+    def end_quiet(timestamp: int) -> None:  # noqa: ARG001  (the queue's signature)
+        with engine.begin() as connection:
+            end_quiet_incidents(connection, actor_context=WORKER, options=options)
+
+    if platform is not None:
+
+        @app.periodic(cron=_OFTEN)
+        @app.task(name="sweep_intents", queue=SCHEDULES_QUEUE, queueing_lock="sweep_intents")
+        def sweep(timestamp: int) -> None:  # noqa: ARG001
+            sweep_intents(engine.begin, platform, options=options)
