@@ -24,6 +24,7 @@ from lifecycle.options import LifecycleOptions
 from lifecycle.results import Hints, StatusResult, check_hints, not_found, read_result
 from lifecycle.statuses import Operation, Status
 from lifecycle.systems import MAX_REASON, credentials_reason, find_systems
+from lifecycle.texts import masked
 from lifecycle.transitions import Move, move_version
 from lifecycle.versions import LockedVersion, lock_version
 
@@ -64,7 +65,7 @@ def unblock(
         raise LifecycleError(ErrorCode.FORBIDDEN, "Your roles do not allow you to unblock this way.")
     check_active(version)
     check_hints(hints, version.status, version.updated_at)
-    reason = (reason or "").strip()[:MAX_REASON] or None
+    reason = masked(reason or "") or None
     if override and reason is None:
         raise LifecycleError(ErrorCode.REASON_REQUIRED, "Say why the block is overridden.")
     if not override:
@@ -178,7 +179,7 @@ def clear_reasons(
         else:
             changes = {"cleared_at": version.now, "cleared_by": actor_context.actor, "clearing": clearing}
         connection.execute(sa.update(tables.block_reasons).where(_reasons.id == row.id).values(**changes))
-        _end_tasks(connection, version, BlockKind(row.kind), mine, clearing, actor_context)
+        _end_tasks(connection, version, BlockKind(row.kind), mine, clearing, actor_context, ends=not kept)
         cleared |= mine
     return cleared
 
@@ -221,17 +222,22 @@ def _end_tasks(
     systems: Collection[str],
     clearing: Clearing,
     actor_context: ActorContext,
+    *,
+    ends: bool,
 ) -> None:
-    of_systems = [_tasks.system_key.in_(systems)] if kind is BlockKind.CREDENTIALS else []
+    mine = _tasks.kind == _TASK_KINDS[kind]
+    if kind is BlockKind.CREDENTIALS:
+        mine &= _tasks.system_key.in_(systems)
+        if ends:  # nobody has to decide any more
+            mine |= (_tasks.kind == TaskKind.APPROVAL) & (_tasks.episode_id == version.block_episode_id)
     status = TaskStatus.COMPLETE if clearing in _DONE else TaskStatus.CANCELLED
     ended = connection.execute(
         sa.update(tables.tasks)
         .where(
             _tasks.tenant_id == version.tenant_id,
             _tasks.automation_version_id == version.id,
-            _tasks.kind == _TASK_KINDS[kind],
             _tasks.status.in_(OPEN_TASK_STATUSES),
-            *of_systems,
+            mine,
         )
         .values(
             status=status,
