@@ -1,6 +1,7 @@
 """Who is told of a move, on which channel, and how urgently: the table of 30.3."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import sqlalchemy as sa
 from lifecycle import tables
 from lifecycle.actors import WORKER, ActorContext
 from lifecycle.guard.arithmetic import GuardPolicy
-from lifecycle.kinds import BlockKind, Channel
+from lifecycle.kinds import BlockKind, Channel, Template
+from lifecycle.messages import DeliveryFault
 from lifecycle.options import LifecycleOptions
 from lifecycle.statuses import Operation, Status
 from lifecycle.transitions import Move, move_version
@@ -233,3 +235,9 @@ def test_what_clients_are_told_of_an_automatic_block_waits_and_others_are_told_a
     assert {n["id"]: n["not_before"] for n in notices if n["status"] == "pending"} == due
     reasons = rows(engine, tables.block_reasons, kind=BlockKind.CREDENTIALS)
     assert version(engine)["block_episode_id"] == reasons[0]["episode_id"] == waiting[0]["episode_id"]
+
+
+def test_the_page_of_notifications_names_every_template_channel_and_fault() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text()
+    for word in (*Template, *Channel, *DeliveryFault):
+        assert f"`{word}`" in page, word
