@@ -97,8 +97,7 @@ def _flink(name: str, main: str, options: tuple[str, ...] = ()) -> list[Engine]:
             "3 s" if checkpoint else "-", Reads.HALVES if slots > 1 else Reads.FILE,
             _java("flink", main, str(slots), str(checkpoint), options=options), PLACE / "flink" / "classes",
         )
-        for slots in (1, 2)
-        for checkpoint in (0, 3000)
+        for slots, checkpoint in ((1, 0), (2, 0), (2, 3000))
     ]  # fmt: skip
 
 
@@ -135,5 +134,21 @@ ENGINES: dict[str, list[Engine]] = {
             _kept("quix"),
         )
         for changelog in ("-", "changelog")
+    ],
+    "kafka-streams": [
+        Engine(
+            "Kafka Streams", "4.1.1", "Java", f"{threads} thread{'s' if threads > 1 else ''}",
+            changelog, Reads.BROKER,
+            _java("kafka_streams", "KafkaStreamsJob", str(threads), "yes" if changelog != "-" else "no", "{events}"),
+            PLACE / "kafka_streams" / "classes",
+        )
+        for threads in (1, 2)
+        for changelog in ("-", "changelog")
+    ],
+    "faust": [
+        Engine(
+            "Faust (faust-streaming)", "0.15.3", "Python", "1 process", "changelog", Reads.BROKER,
+            _python("faust", "run_faust.py", "{folder}/state", "{events}"), _kept("faust"),
+        )
     ],
 }  # fmt: skip
