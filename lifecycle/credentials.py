@@ -1,7 +1,9 @@
-"""What is learned of credentials: recorded once, told to the monitor, and the end of blocks that it allows (30.4)."""
+"""What is learned of credentials, and what follows: unblock by itself, or a warning to the monitor (30.4, Flow 26)."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -9,33 +11,50 @@ from sqlalchemy.dialects.postgresql import insert
 from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry, write_audit
-from lifecycle.capabilities import Capability
-from lifecycle.change_status import forbidden
+from lifecycle.capabilities import CAPABILITIES, Capability, Role
 from lifecycle.control_events import ControlKind, put_control_event
-from lifecycle.credential_checks import needed_by, unverified
+from lifecycle.credential_checks import UNKNOWN_SYSTEM, unverified
 from lifecycle.credential_unblocking import UnblockMode, ask_a_person, request_unblock_for_credentials
 from lifecycle.errors import ErrorCode, LifecycleError
-from lifecycle.kinds import AuditAction, CredentialStatus
+from lifecycle.kinds import AuditAction, AutomationStatus, CredentialStatus
 from lifecycle.options import LifecycleOptions
 from lifecycle.statuses import Status
+from lifecycle.systems import find_stored_keys
 from lifecycle.unblocking import failed_systems
-from lifecycle.versions import lock_version
+from lifecycle.versions import LockedVersion, lock_version
+
+#: Who unblocks when an event completes the set, whoever sent the event: a person who says that a credential works
+#: has not thereby agreed to an unblock.
+CREDENTIALS = ActorContext(
+    actor="service:credentials", invoked_via="credential_event", capabilities=CAPABILITIES[Role.SERVICE]
+)
+
+#: A credential that is known to be of no use; the monitor is told.
+FAILED = frozenset({CredentialStatus.INVALID, CredentialStatus.EXPIRED, CredentialStatus.REVOKED})
 
 _credentials = tables.credentials.c
+_versions = tables.automation_versions.c
+_needs = tables.automation_version_credentials.c
 
-#: Statuses that the monitor hears of: the credential is of no use any more.
-FAILED = frozenset({CredentialStatus.INVALID, CredentialStatus.EXPIRED, CredentialStatus.REVOKED})
+
+class CredentialOutcome(StrEnum):
+    """What became of a credential event."""
+
+    RECORDED = "recorded"  #: the credential is now as the event says
+    LATE = "late"  #: kept, but a newer event has said otherwise
+    DUPLICATE = "duplicate"  #: the tenant has an event of that id; nothing was written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialResult:
-    """What an event led to."""
+    """The outcome, the credential's status after it, and which versions it concerned."""
 
+    outcome: CredentialOutcome
     status: CredentialStatus
-    #: False: the event was known already, or something newer is.
-    changed: bool
-    #: Versions that it unblocked.
+    #: Versions whose credentials reason was cleared; one that is blocked for something else too stays Blocked.
     unblocked: tuple[str, ...] = ()
+    #: Versions whose credentials all work again, and that a person has to decide about.
+    awaiting_a_person: tuple[str, ...] = ()
 
 
 def record_credential_event(
@@ -49,45 +68,37 @@ def record_credential_event(
     actor_context: ActorContext,
     options: LifecycleOptions,
 ) -> CredentialResult:
-    """Record that a credential was seen to work, or not to; the same event id again changes nothing.
+    """Record what somebody found out about a credential, once for each event id of a tenant.
 
-    An event older than the newest one that counted is recorded and has no effect. One that completes what a block
-    waits for ends it, if the policy says so. `LifecycleError`: `not_found`, `forbidden`. The transaction is the
-    caller's, and holds no lock of the lifecycle yet.
+    `active` means that it was seen to work at `occurred_at`; a time ahead of the database's clock counts as now.
+    The event that completes what a block waits for ends it, if the options say so. `LifecycleError`: `not_found`,
+    `forbidden`. The transaction is the caller's; it locks the credential, then every version that needs it.
     """
     if Capability.MANAGE_CREDENTIALS not in actor_context.capabilities:
-        raise forbidden()
-    row = connection.execute(
-        sa.select(tables.credentials)
+        raise LifecycleError(ErrorCode.FORBIDDEN, "Your roles do not allow you to say what is true of credentials.")
+    credential = connection.execute(
+        sa.select(tables.credentials, sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)).label("now"))
         .where(_credentials.tenant_id == tenant_id, _credentials.id == credential_id)
         .with_for_update()
     ).first()
-    if row is None:
+    if credential is None:
         raise LifecycleError(ErrorCode.NOT_FOUND, "There is no such credential in this tenant.")
+    event = {
+        "event_id": event_id,
+        "tenant_id": tenant_id,
+        "credential_id": credential_id,
+        "status": status,
+        "occurred_at": occurred_at,
+        "actor": actor_context.actor,
+    }
     new = connection.execute(
-        insert(tables.credential_events).on_conflict_do_nothing().returning(tables.credential_events.c.event_id),
-        {
-            "event_id": event_id,
-            "tenant_id": tenant_id,
-            "credential_id": credential_id,
-            "status": status,
-            "occurred_at": occurred_at,
-            "actor": actor_context.actor,
-        },
+        insert(tables.credential_events).on_conflict_do_nothing().returning(tables.credential_events.c.event_id), event
     ).first()
-    if new is None or (row.status_changed_at is not None and occurred_at < row.status_changed_at):
-        return CredentialResult(status=CredentialStatus(row.status), changed=False)
-    works = status is CredentialStatus.ACTIVE
-    connection.execute(
-        sa.update(tables.credentials)
-        .where(_credentials.tenant_id == tenant_id, _credentials.id == credential_id)
-        .values(
-            status=status,
-            status_changed_at=occurred_at,
-            last_validated_at=occurred_at if works else _credentials.last_validated_at,
-            updated_at=sa.func.clock_timestamp(),
-        )
-    )
+    before = CredentialStatus(credential.status)
+    if new is None:
+        return CredentialResult(outcome=CredentialOutcome.DUPLICATE, status=before)
+    at = min(occurred_at, credential.now)
+    is_late = credential.status_changed_at is not None and at < credential.status_changed_at
     write_audit(
         connection,
         tenant_id=tenant_id,
@@ -97,73 +108,114 @@ def record_credential_event(
                 action=AuditAction.MANAGE_CREDENTIALS,
                 resource_type="credential",
                 resource_id=credential_id,
-                metadata={"credential_status": status, "from_status": row.status, "system_key": row.system_key},
+                metadata={
+                    "system_key": find_stored_keys(connection, [credential.system_key])[credential.system_key],
+                    "from_status": before,
+                    "to_status": before if is_late else status,
+                    "reported_status": status,
+                    "late": is_late,
+                },
             )
         ],
     )
-    versions = needed_by(connection, tenant_id, credential_id)
-    if works:
-        unblocked = tuple(
-            version_id for version_id in versions if _unblock(connection, tenant_id, version_id, actor_context, options)
-        )
-        return CredentialResult(status=status, changed=True, unblocked=unblocked)
+    if is_late:
+        return CredentialResult(outcome=CredentialOutcome.LATE, status=before)
+    _write(connection, credential, status, at)
+    versions = _lock_versions(connection, tenant_id, credential_id)
     if status in FAILED:
-        for workflow_id in _workflows(connection, tenant_id, credential_id):
+        _warn(connection, credential, versions, status, at, event_id)
+    if status is not CredentialStatus.ACTIVE:
+        return CredentialResult(outcome=CredentialOutcome.RECORDED, status=status)
+    unblocked, awaiting = [], []
+    for version in versions:
+        if not _works_again(connection, version):
+            continue
+        if _unblock(connection, version, options):
+            unblocked.append(version.id)
+        else:
+            ask_a_person(connection, version, options)
+            awaiting.append(version.id)
+    return CredentialResult(
+        outcome=CredentialOutcome.RECORDED,
+        status=status,
+        unblocked=tuple(unblocked),
+        awaiting_a_person=tuple(awaiting),
+    )
+
+
+def _write(
+    connection: sa.Connection, credential: sa.Row[*tuple[Any, ...]], status: CredentialStatus, at: datetime
+) -> None:
+    validated = {"last_validated_at": at} if status is CredentialStatus.ACTIVE else {}
+    connection.execute(
+        sa.update(tables.credentials)
+        .where(_credentials.tenant_id == credential.tenant_id, _credentials.id == credential.id)
+        .values(status=status, status_changed_at=at, updated_at=sa.func.clock_timestamp(), **validated)
+    )
+
+
+def _lock_versions(connection: sa.Connection, tenant_id: str, credential_id: str) -> list[LockedVersion]:
+    """Every version that needs the credential: a block that is being written now is waited for, and seen."""
+    found = connection.execute(
+        sa.select(_versions.id)
+        .join(
+            tables.automation_version_credentials,
+            sa.and_(_needs.tenant_id == _versions.tenant_id, _needs.automation_version_id == _versions.id),
+        )
+        .where(_needs.tenant_id == tenant_id, _needs.credential_id == credential_id, _needs.required)
+        # The automation is locked first: two events of different credentials must not wait for each other.
+        .order_by(_versions.automation_id, _versions.id)
+    ).scalars()
+    locked = (lock_version(connection, tenant_id, version_id) for version_id in found.all())
+    return [version for version in locked if version is not None]
+
+
+def _warn(
+    connection: sa.Connection,
+    credential: sa.Row[*tuple[Any, ...]],
+    versions: list[LockedVersion],
+    status: CredentialStatus,
+    at: datetime,
+    event_id: str,
+) -> None:
+    for version in versions:
+        if version.status is not Status.ARCHIVED:
             put_control_event(
                 connection,
                 kind=ControlKind.CREDENTIAL_EVENT,
                 cause=event_id,
-                tenant_id=tenant_id,
-                workflow_id=workflow_id,
-                occurred_at=occurred_at,
-                fields={"system_key": row.system_key, "status": status},
+                tenant_id=version.tenant_id,
+                workflow_id=version.workflow_id,
+                occurred_at=at,
+                fields={"system_key": credential.system_key or UNKNOWN_SYSTEM, "status": status},
             )
-    return CredentialResult(status=status, changed=True)
 
 
-def _unblock(
-    connection: sa.Connection, tenant_id: str, version_id: str, actor_context: ActorContext, options: LifecycleOptions
-) -> bool:
-    """End the version's block if all that it waits for works now, and the policy lets nobody else be asked."""
-    version = lock_version(connection, tenant_id, version_id)
-    if version is None or version.status is not Status.BLOCKED or not failed_systems(connection, version):
-        return False
-    if unverified(connection, version) or not options.unblock_automatically:
-        return False
-    if options.unblock_needs_ops_approval and Capability.UNBLOCK not in actor_context.capabilities:
-        ask_a_person(connection, version, options)
+def _works_again(connection: sa.Connection, version: LockedVersion) -> bool:
+    return (
+        version.status is Status.BLOCKED
+        and version.automation_status is AutomationStatus.ACTIVE
+        and bool(failed_systems(connection, version))
+        and not unverified(connection, version)
+    )
+
+
+def _unblock(connection: sa.Connection, version: LockedVersion, options: LifecycleOptions) -> bool:
+    """Unblock, if that is for a service to do."""
+    if not options.unblock_automatically:
         return False
     try:
-        result = request_unblock_for_credentials(
+        request_unblock_for_credentials(
             connection,
-            tenant_id=tenant_id,
-            automation_version_id=version_id,
-            actor_context=actor_context,
+            tenant_id=version.tenant_id,
+            automation_version_id=version.id,
+            actor_context=CREDENTIALS,
             mode=UnblockMode.VERIFIED,
             options=options,
         )
-    except LifecycleError:
-        # Another version went Live in its place, or its automation was archived: raised before anything is written.
+    except LifecycleError as error:
+        # Raised before anything is written. What is known of the credential stands all the same.
+        if error.code not in (ErrorCode.APPROVAL_REQUIRED, ErrorCode.PRECONDITION_FAILED):
+            raise
         return False
-    return result.automation_version.status is not Status.BLOCKED
-
-
-def _workflows(connection: sa.Connection, tenant_id: str, credential_id: str) -> list[str]:
-    """The workflows whose versions need a credential; a version without a binding stands for its workflow."""
-    needs, bindings = tables.automation_version_credentials.c, tables.workflow_bindings.c
-    return sorted(
-        set(
-            connection.execute(
-                sa.select(sa.func.coalesce(bindings.wrk_workflow_id, needs.automation_version_id))
-                .outerjoin_from(
-                    tables.automation_version_credentials,
-                    tables.workflow_bindings,
-                    sa.and_(
-                        bindings.tenant_id == needs.tenant_id,
-                        bindings.automation_version_id == needs.automation_version_id,
-                    ),
-                )
-                .where(needs.tenant_id == tenant_id, needs.credential_id == credential_id)
-            ).scalars()
-        )
-    )
+    return True
