@@ -4,33 +4,28 @@ The order of refusals: not found; nothing to do (no refusal, whatever the hints 
 such move; may not make this move; changed meanwhile; prerequisites, all at once.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 
-from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.capabilities import OWNER_CAPABILITIES, Capability
 from lifecycle.dispatch import operation_for
-from lifecycle.errors import Detail, ErrorCode, LifecycleError
+from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.manual_block import block
 from lifecycle.options import LifecycleOptions
 from lifecycle.prerequisites import Asked, check
 from lifecycle.qa_checklist import queue_qa_checklist
 from lifecycle.results import Hints, StatusResult, check_hints, not_found, read_result
 from lifecycle.runtime import toggle
+from lifecycle.status_metadata import merge_metadata
 from lifecycle.statuses import Operation, Status, Transition, find_transition
 from lifecycle.systems import MAX_REASON
 from lifecycle.texts import masked
 from lifecycle.transitions import Move, move_version
 from lifecycle.unblocking import check_active, unblock
 from lifecycle.versions import LockedVersion, lock_version
-
-#: What a caller may keep with a version, as JSON.
-MAX_METADATA = 16 * 1024
 
 #: Capabilities that change nothing.
 _HARMLESS = frozenset({Capability.READ})
@@ -63,7 +58,7 @@ def change_status(
         return read_result(connection, tenant_id, automation_version_id, already_applied=True)
     transition = allowed_transition(version, requested, actor_context)
     if transition.operation is Operation.UNBLOCK:
-        return unblock(
+        unblock(
             connection,
             tenant_id=tenant_id,
             automation_version_id=automation_version_id,
@@ -73,22 +68,11 @@ def change_status(
             override=override,
             options=options,
         )
-    check_hints(hints, version.status, version.updated_at)
-    if transition.operation is Operation.BLOCK:
-        block(connection, version, blocked_reason or reason or "", actor_context=actor_context, options=options)
-    elif transition.operation in (Operation.PAUSE, Operation.RESUME):
-        toggle(
-            connection,
-            version,
-            transition,
-            reason=reason,
-            actor_context=actor_context,
-            options=options,
-        )
-    elif transition.operation is Operation.UPDATE_STATUS:
-        _update(connection, version, requested, transition, reason, status_metadata, actor_context, options)
     else:
-        raise invalid_transition(version.status, requested)
+        check_hints(hints, version.status, version.updated_at)
+        _apply(connection, version, transition, reason, blocked_reason, actor_context, options)
+    if status_metadata:
+        merge_metadata(connection, version, status_metadata)
     return read_result(connection, tenant_id, automation_version_id, already_applied=False)
 
 
@@ -112,7 +96,7 @@ def allowed_transition(version: LockedVersion, requested: Status, actor_context:
     return transition
 
 
-def invalid_transition(stored: Status, requested: Status) -> LifecycleError:
+def invalid_transition(stored: Status, requested: Status | None) -> LifecycleError:
     """There is no such move."""
     return LifecycleError(
         ErrorCode.INVALID_STATUS_TRANSITION, f"A version that is {stored} can't be made {requested} this way."
@@ -124,43 +108,48 @@ def forbidden() -> LifecycleError:
     return LifecycleError(ErrorCode.FORBIDDEN, "Your roles do not allow this.")
 
 
-def _update(
+def _apply(
     connection: sa.Connection,
     version: LockedVersion,
-    requested: Status,
     transition: Transition,
     reason: str | None,
-    status_metadata: Mapping[str, Any] | None,
+    blocked_reason: str | None,
     actor_context: ActorContext,
     options: LifecycleOptions,
 ) -> None:
+    match transition.operation:
+        case Operation.BLOCK:
+            block(connection, version, blocked_reason or reason or "", actor_context=actor_context, options=options)
+        case Operation.PAUSE | Operation.RESUME:
+            toggle(connection, version, transition, reason=reason, actor_context=actor_context, options=options)
+        case Operation.UPDATE_STATUS:
+            _update(connection, version, transition, reason, actor_context, options)
+        case _:
+            raise invalid_transition(version.status, transition.target)
+
+
+def _update(
+    connection: sa.Connection,
+    version: LockedVersion,
+    transition: Transition,
+    reason: str | None,
+    actor_context: ActorContext,
+    options: LifecycleOptions,
+) -> None:
+    assert transition.target is not None  # only an unblock leads back
     check(Asked(connection, version, options, reason or ""), transition)
-    columns: dict[str, Any] = {}
-    if status_metadata:
-        columns["status_metadata"] = tables.automation_versions.c.status_metadata + _bounded(status_metadata)
     move_version(
         connection,
         version,
         Move(
             operation=Operation.UPDATE_STATUS,
-            target=requested,
-            columns=columns,
+            target=transition.target,
+            columns={},
             reason_code="update_status",
             reason=masked(reason.strip())[:MAX_REASON] if reason else None,
         ),
         actor_context=actor_context,
         options=options,
     )
-    if requested is Status.QA_AND_TESTING:
+    if transition.target is Status.QA_AND_TESTING:
         queue_qa_checklist(connection, version)
-
-
-def _bounded(metadata: Mapping[str, Any]) -> sa.ColumnElement[Any]:
-    text = json.dumps(dict(metadata))
-    if len(text) > MAX_METADATA:
-        raise LifecycleError(
-            ErrorCode.STATUS_PREREQUISITE_MISSING,
-            "The metadata is too large.",
-            [Detail("too_large", "status_metadata", f"At most {MAX_METADATA} bytes of JSON.")],
-        )
-    return sa.cast(sa.literal(dict(metadata), tables.automation_versions.c.status_metadata.type), JSONB)

@@ -32,7 +32,7 @@ def block(
     in it is masked.
     """
     reason = one_line(masked(blocked_reason), MAX_REASON)
-    if not reason:
+    if not any(character.isprintable() and not character.isspace() for character in reason):
         raise LifecycleError(
             ErrorCode.BLOCKED_REASON_REQUIRED,
             "Say why the version is blocked.",
