@@ -12,7 +12,6 @@ from typing import Annotated, NamedTuple, TypeVar
 import sqlalchemy as sa
 import structlog
 import typer
-from bytewax.outputs import StatelessSinkPartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from api.ingest_registry import NamesInRegistry
@@ -25,9 +24,9 @@ from config.settings import Settings, load_settings
 from dataflows.dead_letters import DeadLetter
 from dataflows.interop.bridging import Bridged, bridge_message
 from dataflows.sources.stop import StopRequest
-from sinks.dead_letter_records import RecordedDeadLetters
+from sinks.dead_letter_records import DeadLetterRecorder
 from sinks.faults import Fault, classify
-from sinks.kafka import DeadLetterSink
+from sinks.kafka import DeadLetterTopic
 from sinks.run_events import RunEventProducer
 from sinks.services import StoreAwayError
 
@@ -81,10 +80,7 @@ class LineageBridge:
         self._skew = settings.stream.max_future_skew
         self._engine = make_engine(settings.postgres)
         self._producer = RunEventProducer(settings.kafka, _DELIVERY_TIMEOUT)
-        sink = RecordedDeadLetters(
-            DeadLetterSink(settings.kafka), lambda: make_engine(settings.postgres), self._stopping
-        )
-        self._dead_letters: StatelessSinkPartition[tuple[str, DeadLetter]] = sink.build("bridge", 0, 1)
+        self._dead_letters = DeadLetterRecorder(DeadLetterTopic(settings.kafka).write, self._engine, self._stopping)
         self._topics = [name.strip() for name in settings.bridge.lineage_topics.split(",") if name.strip()]
         self._consumer = Consumer(
             {
@@ -114,15 +110,13 @@ class LineageBridge:
         finally:
             self._consumer.close()
             self._producer.close()
-            self._dead_letters.close()
             self._engine.dispose()
 
     def _take(self, messages: Sequence[Message]) -> None:
         batch = self._insist(lambda: self._map(messages))
         self._insist(lambda: self._producer.send(batch.records).result())
         if batch.dead_letters:
-            keyed = [("", dead_letter) for dead_letter in batch.dead_letters]
-            self._insist(lambda: self._dead_letters.write_batch(keyed))
+            self._insist(lambda: self._dead_letters.write(batch.dead_letters))
         self._commit(messages)
         for outcome, count in (
             ("accepted", len(batch.records)),

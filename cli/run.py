@@ -28,7 +28,7 @@ from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
 from dataflows.engine.state_files import UnusableStoreError
 from dataflows.engine.watermarks import Watermark
-from dataflows.monitor import build_flow
+from dataflows.monitor import DEAD_LETTERS_STEP, build_flow
 from dataflows.registry import Registry
 from dataflows.sources.stop import StopRequest
 from dataflows.times import micros
@@ -109,11 +109,13 @@ def run(
     if metrics_port is not None:
         _serve_metrics(settings, metrics_port + (process or 0))
     read_from = _source(settings, source, bindings, new_host, stop, recovery)
+    letters, letters_step = _dead_letter_sink(settings, dead_letters, source, sink, stop, process or 0, addresses)
     flow = build_flow(
         read_from,
         detectors.of_stream(len(read_from.list_parts())),
         _sink(settings, sink, stop, _dead_decisions(dead_letters, source, recovery)),
-        _dead_letter_sink(settings, dead_letters, source, sink, stop),
+        letters,
+        letters_step,
     )
     try:
         run_process(
@@ -217,22 +219,39 @@ def _dead_decisions(dead_letters: Path | None, source: str, recovery: Path | Non
     return None if source == "kafka" else (recovery or Path()) / DEAD_DECISIONS
 
 
-def _dead_letter_sink(settings: Settings, path: Path | None, source: str, sink: str, stop: StopRequest) -> Any:
-    """A file where one is named; with Kafka their topic, and with the services at hand a row of each as well."""
+def _dead_letter_sink(
+    settings: Settings,
+    path: Path | None,
+    source: str,
+    sink: str,
+    stop: StopRequest,
+    process: int,
+    addresses: str | None,
+) -> tuple[Any, str]:
+    """A file where one is named; with Kafka their topic, and with the services at hand a row of each as well.
+
+    With it comes the name of its step.
+    """
     from sinks.files import NoSink, dead_letter_sink
 
     if path is not None:
-        return dead_letter_sink(path)
+        return dead_letter_sink(path), DEAD_LETTERS_STEP
     if source != "kafka":
-        return NoSink()
-    from sinks.kafka import DeadLetterSink
+        return NoSink(), DEAD_LETTERS_STEP
+    from sinks.kafka import DeadLetterSink, DeadLetterTopic
 
-    topic = DeadLetterSink(settings.kafka)
     if sink != "services":
-        return topic
-    from sinks.dead_letter_records import RecordedDeadLetters
+        return DeadLetterSink(settings.kafka), DEAD_LETTERS_STEP
+    from sinks.dead_letter_records import STEP, RecordedDeadLetters
 
-    return RecordedDeadLetters(topic, lambda: _engine(settings), lambda: stop.requested)
+    recorded = RecordedDeadLetters(
+        lambda: DeadLetterTopic(settings.kafka).write,
+        lambda: _engine(settings),
+        lambda: stop.requested,
+        process=process,
+        processes=1 if addresses is None else len(addresses.split(";")),
+    )
+    return recorded, STEP
 
 
 def _serve_metrics(settings: Settings, port: int) -> None:

@@ -134,11 +134,10 @@ class Intake:
                     message = inner
                     event = decode(inner)
                 time = _believe(event, latest)
-                if admission is not None and admission.must_wait(event):
+                if not self._is_let_in(event, admission):
+                    assert admission is not None
                     admission.park(self._log, offset_of(index), message, event, arrived)
                     continue
-                if isinstance(event, RunEvent):
-                    identify(event, self._registry)
                 times.append(time)
                 events.append(event)
             except Unusable as fault:
@@ -146,6 +145,21 @@ class Intake:
                 kept = message[:MAX_KEPT_BYTES]
                 dead_letters.append(self._dead_letter(offset_of(index), kept, fault, len(message), sha256))
         return Taken(events, times, dead_letters)
+
+    def _is_let_in(self, event: Event, admission: Admission | None) -> bool:
+        """Check an event's ids and fill in its workflow; False when it has to wait, `Unusable` when they are wrong."""
+        if not isinstance(event, RunEvent):
+            return admission is None or not admission.must_wait(event)
+        if admission is not None:
+            binding = admission.binding(event)
+            if binding is None:
+                return False
+            if agrees(event, binding):
+                if event.workflow_id is None:
+                    event.workflow_id = binding.workflow
+                return True
+        identify(event, self._registry)
+        return True
 
     def _dead_letter(self, offset: int, kept: bytes, fault: Unusable, size: int, sha256: str) -> DeadLetter:
         position = Position(source=self._source, partition=self._partition, offset=offset)

@@ -20,15 +20,23 @@ from dataflows.detectors.silence import StreamSilence
 from dataflows.engine.host import Item
 from dataflows.engine.stream_logic import StreamReport, stream_logic
 
+#: Where dead letters go, unless their sink needs another name.
+DEAD_LETTERS_STEP = "dead_letters"
+
 
 def build_flow(
-    source: Source[Item], silence: StreamSilence | None, decisions_to: Sink[Any], dead_letters_to: Sink[Any]
+    source: Source[Item],
+    silence: StreamSilence | None,
+    decisions_to: Sink[Any],
+    dead_letters_to: Sink[Any],
+    dead_letters_step: str = DEAD_LETTERS_STEP,
 ) -> Dataflow:
     """Wire the monitor. Step ids are part of the recovery store: renaming one orphans its state.
 
     `silence` is the whole stream's switch, None where it is off.
 
-    `decisions_to` takes `(decision id, Decision)`, `dead_letters_to` takes `(offset, DeadLetter)`.
+    `decisions_to` takes `(decision id, Decision)`, `dead_letters_to` takes `(offset, DeadLetter)`. A sink with
+    parts needs a step of its own: the recovery store takes none back that another sink had under the same name.
     """
     flow = Dataflow("monitor")
     read = op.input("events", flow, source)
@@ -40,7 +48,7 @@ def build_flow(
         silences = op.stateful_batch("silence", reports, stream_logic(silence))
         decided = op.merge("all", decided, op.map("silence_id", silences, _by_id_alone))
     op.output("decisions", decided, decisions_to)
-    op.output("dead_letters", op.map("offset", others.falses, _by_offset), dead_letters_to)
+    op.output(dead_letters_step, op.map("offset", others.falses, _by_offset), dead_letters_to)
     return flow
 
 

@@ -1,38 +1,53 @@
-"""Dead letters also as rows, where operators look for them: position, code and digest, never the bytes (spec 10)."""
+"""Dead letters to their topic and as rows, where operators look for them (spec 10).
+
+A row has position, code and digest, never the bytes. Both are written beside the stream, and the snapshot of an
+epoch waits for all that the epoch brought: after a crash what was not written is read again.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 import structlog
-from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from config.metrics import SINK_RETRIES
 from dataflows.dead_letters import DeadLetter
 from lifecycle.dead_letters import DeadLetterRow, record_dead_letters
 from sinks.faults import Fault, classify
 from sinks.services import Retry, StoreAwayError
-
-Keyed = tuple[str, DeadLetter]
+from sinks.write_behind import WriteBehind
 
 NAME = "dead_letters"
+
+#: The step's name in the recovery store. One of its own: the store takes no part back that the sink does not list,
+#: and the file of dead letters has another.
+STEP = "recorded_dead_letters"
+
+#: The parts of the sink, the same for any number of processes, for the same reason.
+PARTS = 64
+
+Write = Callable[[Sequence[DeadLetter]], None]
 
 _log = structlog.get_logger(__name__)
 
 
-class _Partition(StatelessSinkPartition[Keyed]):
-    def __init__(
-        self, inner: StatelessSinkPartition[Keyed], engine: sa.Engine, retry: Retry, stopping: Callable[[], bool]
-    ) -> None:
-        self._inner = inner
+class DeadLetterRecorder:
+    """Writes dead letters elsewhere and then a row of each, once for each position.
+
+    While Postgres is away `write` does not return; nothing is dropped.
+    """
+
+    def __init__(self, write_elsewhere: Write, engine: sa.Engine, stopping: Callable[[], bool]) -> None:
+        self._write_elsewhere = write_elsewhere
         self._engine = engine
-        self._retry = retry
+        self._retry = Retry()
         self._stopping = stopping
 
-    def write_batch(self, items: list[Keyed]) -> None:
-        """The message itself first: a row without it would point to nothing."""
-        self._inner.write_batch(items)
-        rows = [_row(dead_letter) for _, dead_letter in items]
+    def write(self, letters: Sequence[DeadLetter]) -> None:
+        """The messages themselves first: a row without one would point to nothing."""
+        self._write_elsewhere(letters)
+        rows = [_row(letter) for letter in letters]
         tries = 0
         while True:
             try:
@@ -46,10 +61,6 @@ class _Partition(StatelessSinkPartition[Keyed]):
             else:
                 return
 
-    def close(self) -> None:
-        self._inner.close()
-        self._engine.dispose()
-
     def _hold_back(self, tries: int) -> None:
         SINK_RETRIES.labels(NAME).inc()
         if tries == 1:
@@ -59,23 +70,57 @@ class _Partition(StatelessSinkPartition[Keyed]):
         time.sleep(self._retry.wait(tries).total_seconds())
 
 
-class RecordedDeadLetters(DynamicSink[Keyed]):
-    """Hands dead letters to another sink and keeps a row of each, once for each position.
+class _Partition(StatefulSinkPartition[DeadLetter, None]):
+    def __init__(self, behind: WriteBehind[DeadLetter], engine: sa.Engine) -> None:
+        self._behind = behind
+        self._engine = engine
 
-    While Postgres is away writing does not return, which holds the stream back; nothing is dropped.
-    """
+    def write_batch(self, values: list[DeadLetter]) -> None:
+        """Hand over, held back while too many wait."""
+        self._behind.put(values)
+
+    def snapshot(self) -> None:
+        """The engine asks at the end of an epoch and commits it after the answer."""
+        self._behind.wait()
+
+    def close(self) -> None:
+        """Let go; whatever waits still is not in a snapshot."""
+        self._behind.close()
+        self._engine.dispose()
+
+
+class RecordedDeadLetters(FixedPartitionedSink[DeadLetter, None]):
+    """Dead letters of this process, at least once: what the last epoch brought may be written again after a crash."""
 
     def __init__(
-        self, inner: DynamicSink[Keyed], make_engine: Callable[[], sa.Engine], stopping: Callable[[], bool]
+        self,
+        write_elsewhere: Callable[[], Write],
+        make_engine: Callable[[], sa.Engine],
+        stopping: Callable[[], bool],
+        *,
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
-        self._inner = inner
+        """Contacts nothing yet. `process` of `processes` writes the letters that it reads."""
+        self._write_elsewhere = write_elsewhere
         self._make_engine = make_engine
         self._stopping = stopping
+        self._process = process
+        self._processes = processes
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:
-        """One for each worker, with a connection of its own."""
-        inner = self._inner.build(step_id, worker_index, worker_count)
-        return _Partition(inner, self._make_engine(), Retry(), self._stopping)
+    def list_parts(self) -> list[str]:
+        """Those of this process: each part belongs to one."""
+        return [f"{part:02}" for part in range(PARTS) if part % self._processes == self._process]
+
+    def part_fn(self, item_key: str) -> int:  # noqa: ARG002  (the engine's signature)
+        """The first part of this process, so that nothing crosses to another one."""
+        return self._process % PARTS
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Partition:  # noqa: ARG002
+        """One with a thread and connections of its own; the engine makes those that are written to."""
+        engine = self._make_engine()
+        recorder = DeadLetterRecorder(self._write_elsewhere(), engine, self._stopping)
+        return _Partition(WriteBehind(recorder.write, lambda letter: len(letter.raw)), engine)
 
 
 def _row(dead_letter: DeadLetter) -> DeadLetterRow:

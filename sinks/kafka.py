@@ -104,16 +104,28 @@ class TopicWriter:
                 return
 
 
+class DeadLetterTopic:
+    """Writes dead letters to their topic."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        """Contacts nothing yet."""
+        self._writer = TopicWriter(kafka, kafka.dead_letter_topic)
+
+    def write(self, letters: Iterable[DeadLetter]) -> None:
+        """Write; durable when it returns."""
+        now = datetime.now(UTC)
+        self._writer.write(to_record(letter, now) for letter in letters)
+
+
 class DeadLetterPartition(StatelessSinkPartition[tuple[str, DeadLetter]]):
     """Writes the dead letters of one worker."""
 
-    def __init__(self, writer: TopicWriter) -> None:
-        self._writer = writer
+    def __init__(self, topic: DeadLetterTopic) -> None:
+        self._topic = topic
 
     def write_batch(self, items: list[tuple[str, DeadLetter]]) -> None:
         """Write; durable when it returns."""
-        now = datetime.now(UTC)
-        self._writer.write(to_record(dead_letter, now) for _, dead_letter in items)
+        self._topic.write(letter for _, letter in items)
 
 
 class DeadLetterSink(DynamicSink[tuple[str, DeadLetter]]):
@@ -128,7 +140,7 @@ class DeadLetterSink(DynamicSink[tuple[str, DeadLetter]]):
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> DeadLetterPartition:  # noqa: ARG002
         """One for each worker."""
-        return DeadLetterPartition(TopicWriter(self._kafka, self._kafka.dead_letter_topic))
+        return DeadLetterPartition(DeadLetterTopic(self._kafka))
 
 
 def to_record(dead_letter: DeadLetter, now: datetime) -> Record:

@@ -20,8 +20,8 @@ from config.metrics import EVENTS
 from dataflows.dead_letters import DeadLetter, DeadLetterCode, Position, encode_dead_letter
 from lifecycle import tables
 from lifecycle.dead_letter_replays import count_replayed
-from sinks.dead_letter_records import RecordedDeadLetters
-from sinks.kafka import DeadLetterSink
+from sinks.dead_letter_records import DeadLetterRecorder
+from sinks.kafka import DeadLetterTopic
 from tests.dataflows.kafka_given import Broker, Clock, Monitor, a_broker, wait_for
 from tests.given import denied, encode, run, time
 
@@ -69,10 +69,9 @@ def letter(offset: int, raw: bytes = EVENT, code: DeadLetterCode = DeadLetterCod
 
 def keep(broker: Broker, url: str, *letters: DeadLetter) -> None:
     """Write them as the monitor does: to the topic, and a row each."""
-    sink = RecordedDeadLetters(DeadLetterSink(broker.settings), lambda: sa.create_engine(url), lambda: False)
-    partition = sink.build("dead_letters", 0, 1)
-    partition.write_batch([(str(one.position.offset), one) for one in letters])
-    partition.close()
+    engine = sa.create_engine(url)
+    DeadLetterRecorder(DeadLetterTopic(broker.settings).write, engine, lambda: False).write(letters)
+    engine.dispose()
 
 
 def command(broker: Broker | None, url: str, *arguments: str) -> subprocess.Popen[str]:
