@@ -5,6 +5,7 @@ Every table of the lifecycle is compared, row by row and column by column, but f
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -13,12 +14,13 @@ import sqlalchemy as sa
 
 from cli.embedded.smtp import ReceivedMail
 from lifecycle import tables
+from lifecycle.kinds import Template
 
 #: Columns with the clock of the database, or numbers that it gives away, whatever table they are in.
 _CLOCK = frozenset(
     {
         "created_at", "updated_at", "recorded_at", "attempted_at", "delivered_at", "published_at",
-        "opened_at", "changed_at", "status_changed_at", "blocked_at", "blacklisted_at",
+        "opened_at", "changed_at", "status_changed_at", "blocked_at", "blacklisted_at", "not_before",
     }
 )  # fmt: skip
 
@@ -36,6 +38,9 @@ _DRAWN = {
     "outbox_events": {"event_id", "occurred_at", "sequence"},
 }
 _DRAWN_IN_PAYLOAD = ("event_id", "occurred_at")
+#: What people are told of a block names the time of its commit; a silence, that of a run.
+_TOLD_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")
+_TEMPLATES_WITH_CLOCK = frozenset(Template) - {Template.SILENCE}
 
 Projection = Mapping[str, Counter[str]]
 
@@ -71,4 +76,5 @@ def _line(table: sa.Table, row: Mapping[Any, Any]) -> str:
     kept = {name: value for name, value in row.items() if name not in left_out}
     if "payload" in kept:
         kept["payload"] = {name: one for name, one in kept["payload"].items() if name not in _DRAWN_IN_PAYLOAD}
-    return json.dumps(kept, sort_keys=True, default=str)
+    line = json.dumps(kept, sort_keys=True, default=str)
+    return _TOLD_TIME.sub("(time)", line) if kept.get("template") in _TEMPLATES_WITH_CLOCK else line
