@@ -11,6 +11,7 @@ from config.settings import load_settings
 from lifecycle.channels import close_senders, make_senders
 from lifecycle.jobs import WorkerEndedError, WorkerTiming, build_app, conninfo_of, run_worker
 from lifecycle.options import LifecycleOptions
+from lifecycle.platform import HttpPlatform
 
 
 def worker(
@@ -33,12 +34,14 @@ def worker(
         start_http_server(metrics_port, addr=settings.http.host)
     timing = WorkerTiming(heartbeat=settings.worker.heartbeat, stalled_after=settings.worker.stalled_after)
     senders = make_senders(settings)
-    app = build_app(conninfo_of(url), engine, senders, publish, timing, LifecycleOptions.of(settings))
+    platform = HttpPlatform(settings.platform)
+    app = build_app(conninfo_of(url), engine, senders, publish, timing, LifecycleOptions.of(settings), platform)
     try:
         asyncio.run(run_worker(app, timing, with_events=events))
     except WorkerEndedError:
         typer.echo("breakwater: the worker has lost its database", err=True)
         raise typer.Exit(1) from None
     finally:
+        platform.close()
         close_senders(senders)
         engine.dispose()

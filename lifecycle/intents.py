@@ -38,20 +38,16 @@ def open_intent(
 ) -> str:
     """Write what is about to be asked for a locked version with a workflow; the intent's id.
 
-    `LifecycleError` `concurrency_conflict` while another one of the version is open.
+    `LifecycleError` `concurrency_conflict` while another one of the version, or of its workflow, is open.
     """
-    busy = connection.execute(
-        sa.select(_intents.id).where(
-            _intents.tenant_id == version.tenant_id,
-            _intents.automation_version_id == version.id,
-            _intents.status.in_(OPEN),
-        )
-    ).first()
-    if busy is not None:
-        raise LifecycleError(
-            ErrorCode.CONCURRENCY_CONFLICT, "The platform is being asked about this version already; wait for it."
-        )
     assert version.binding is not None and version.binding.wrk_workflow_id is not None  # noqa: PT018  (checked before)
+    of_version = _intents.automation_version_id == version.id
+    if not claim_workflow(connection, version.tenant_id, version.binding.wrk_workflow_id) or _is_open(
+        connection, version.tenant_id, of_version
+    ):
+        raise LifecycleError(
+            ErrorCode.CONCURRENCY_CONFLICT, "The platform is being asked about this workflow already; wait for it."
+        )
     intent_id = stable_id("intent", kind, version.tenant_id, version.id, version.now.isoformat())
     connection.execute(
         sa.insert(tables.platform_intents).values(
@@ -66,6 +62,21 @@ def open_intent(
         )
     )
     return intent_id
+
+
+def claim_workflow(connection: sa.Connection, tenant_id: str, workflow_id: str) -> bool:
+    """Keep everybody else from asking for a workflow until the transaction ends; False when somebody does already.
+
+    Versions may share a workflow: what is taken back for one must not meet what is done for another.
+    """
+    key = sa.func.hashtextextended(f"platform:{tenant_id}:{workflow_id}", 0)
+    claimed = connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(key))).scalar_one()
+    return bool(claimed) and not _is_open(connection, tenant_id, _intents.wrk_workflow_id == workflow_id)
+
+
+def _is_open(connection: sa.Connection, tenant_id: str, which: sa.ColumnElement[bool]) -> bool:
+    found = sa.select(_intents.id).where(_intents.tenant_id == tenant_id, which, _intents.status.in_(OPEN)).limit(1)
+    return connection.execute(found).first() is not None
 
 
 def lock_open_intent(connection: sa.Connection, intent_id: str) -> None:

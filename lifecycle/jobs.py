@@ -22,7 +22,8 @@ MAINTENANCE_QUEUE = "maintenance"
 
 _NOTIFICATIONS_AT_ONCE = 5
 _EVENTS_AT_ONCE = 1
-_SCHEDULES_AT_ONCE = 1
+#: A platform that hangs must not keep incidents from ending.
+_SCHEDULES_AT_ONCE = 2
 
 #: New jobs are announced; those whose time has come are looked for.
 _LOOK_FOR_DUE_JOBS = timedelta(seconds=1)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.intents import make_platform, wanted_state
+from lifecycle.intents import claim_workflow, make_platform, wanted_state
 from lifecycle.kinds import BindingStatus
 from lifecycle.platform import Platform, PlatformError, PlatformFault, WorkflowState
 from lifecycle.results import Transact
@@ -33,7 +33,10 @@ class Difference:
 
 
 def reconcile(transact: Transact, platform: Platform, *, apply: bool) -> Iterator[Difference]:
-    """Yield every difference, by tenant and workflow; with `apply` each is mended first. One call a workflow."""
+    """Yield every difference, by tenant and workflow; with `apply` each is mended first. One call a workflow.
+
+    A workflow that somebody is asking the platform about is reported, and left to them or the sweeper.
+    """
     with transact() as connection:
         workflows = connection.execute(
             sa.select(_bindings.tenant_id, _bindings.wrk_workflow_id)
@@ -54,10 +57,21 @@ def reconcile(transact: Transact, platform: Platform, *, apply: bool) -> Iterato
         restored = False
         if apply and fault is None and found is not None:
             try:
-                make_platform(platform, workflow_id, wanted, idempotency_key=f"reconcile:{uuid4()}")
-                restored = True
+                restored = _restore(transact, platform, tenant_id, workflow_id, wanted)
             except PlatformError as error:
                 fault = error.fault
         yield Difference(
             tenant_id=tenant_id, workflow_id=workflow_id, wanted=wanted, found=found, fault=fault, restored=restored
         )
+
+
+def _restore(transact: Transact, platform: Platform, tenant_id: str, workflow_id: str, wanted: WorkflowState) -> bool:
+    # The one place that asks inside a transaction: it holds nothing but the claim, and whoever wants to deploy
+    # meanwhile is refused, not kept waiting.
+    with transact() as connection:
+        if not claim_workflow(connection, tenant_id, workflow_id):
+            return False
+        if wanted_state(connection, tenant_id, workflow_id) is not wanted:
+            return False
+        make_platform(platform, workflow_id, wanted, idempotency_key=f"reconcile:{uuid4()}")
+    return True

@@ -82,6 +82,8 @@ def _try(transact: Transact, platform: Platform, row: sa.Row[tuple[object, ...]]
                 _tell(connection, row, options)
         return False
     with transact() as connection:
+        if wanted_state(connection, row.tenant_id, row.wrk_workflow_id) is not wanted:
+            return False  # it comes round again
         # What a replaced version's workflow was asked for is done; anything else was taken back.
         done = row.kind == IntentKind.REPLACE
         end_intent(connection, row.id, IntentStatus.COMMITTED if done else IntentStatus.COMPENSATED)
