@@ -77,6 +77,12 @@ class Kafka(Section):
     decisions_dead_letter_topic: str = Field(
         default="decisions.dead_letter", description="decisions that can never be applied"
     )
+    credential_topic: str = Field(
+        default="credential_events", description="what integration monitors find out about credentials"
+    )
+    credential_group: str = Field(
+        default="breakwater-credentials", description="the consumer group of the workers that read it"
+    )
     fetch_wait: Duration = Field(
         default=timedelta(milliseconds=20),
         description="how long the broker may wait to fill a fetch; adds to latency",
@@ -250,6 +256,32 @@ class Ingest(Section):
     )
 
 
+class Auth(Section):
+    """Who may use the API: tokens of the platform's identity provider (spec 30.7)."""
+
+    jwks_url: Annotated[str, AfterValidator(_https)] | None = Field(
+        default=None, description="where the keys are that sign tokens (RS256, ES256); https outside of this machine"
+    )
+    public_key: SecretStr | None = Field(default=None, description="or one public key in PEM, RS256 or ES256")
+    development_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="signs and verifies tokens of `breakwater token` (HS256); for development alone; never logged",
+    )
+    issuer: str = Field(default="breakwater", description="the `iss` that a token must have")
+    audience: str = Field(default="breakwater", description="the `aud` that a token must have")
+    leeway: Duration = Field(default=timedelta(seconds=30), description="how far the issuer's clock may be from ours")
+    key_lifetime: Duration = Field(
+        default=timedelta(minutes=5), description="how long fetched keys are good; an unknown one is looked for at once"
+    )
+    key_fetch_pause: Duration = Field(
+        default=timedelta(seconds=10), description="at most one fetch of keys in this time, whoever asks for what"
+    )
+    user_limit: str = Field(default="600/minute", description="requests of one user; more are 429")
+    address_limit: str = Field(default="3000/minute", description="requests of one address")
+    change_limit: str = Field(default="120/minute", description="changes of statuses by one user")
+
+
 class Bridge(Section):
     """Lineage events from Kafka (`breakwater bridge`)."""
 
@@ -330,6 +362,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     ingest: Ingest = Ingest()
     bridge: Bridge = Bridge()
+    auth: Auth = Auth()
     platform: PlatformApi = PlatformApi()
     lifecycle: Lifecycle = Lifecycle()
     guard: Guard = Guard()

@@ -1,0 +1,1 @@
+"""Who asks, and whether they may: tokens, memberships, tenants, rates (30.7)."""
