@@ -1,6 +1,7 @@
 """`breakwater worker`: deliver what the lifecycle has put into its outbox."""
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from lifecycle.platform import HttpPlatform
 
 
 def worker(
-    events: Annotated[bool, typer.Option(help="Publish events to Kafka too.")] = True,
+    events: Annotated[bool, typer.Option(help="Publish events to Kafka, and read credential events from it.")] = True,
     metrics_port: Annotated[int | None, typer.Option(help="Serve /metrics on this port.")] = None,
 ) -> None:
     """Send notifications, publish events, look after the queue; SIGTERM ends it when the running jobs are done."""
@@ -23,11 +24,15 @@ def worker(
     configure_logs(settings.log_format)
     url = settings.postgres.url.get_secret_value()
     engine = make_engine(settings.postgres)
+    options = LifecycleOptions.of(settings)
     publish = None
+    credentials: AbstractContextManager[object] = nullcontext()
     if events:
+        from cli.credential_input import CredentialInput
         from sinks.events import EventPublisher
 
         publish = EventPublisher(settings.kafka)
+        credentials = CredentialInput(settings, engine, options)
     if metrics_port is not None:
         from prometheus_client import start_http_server
 
@@ -35,9 +40,10 @@ def worker(
     timing = WorkerTiming(heartbeat=settings.worker.heartbeat, stalled_after=settings.worker.stalled_after)
     senders = make_senders(settings)
     platform = HttpPlatform(settings.platform)
-    app = build_app(conninfo_of(url), engine, senders, publish, timing, LifecycleOptions.of(settings), platform)
+    app = build_app(conninfo_of(url), engine, senders, publish, timing, options, platform)
     try:
-        asyncio.run(run_worker(app, timing, with_events=events))
+        with credentials:
+            asyncio.run(run_worker(app, timing, with_events=events))
     except WorkerEndedError:
         typer.echo("breakwater: the worker has lost its database", err=True)
         raise typer.Exit(1) from None

@@ -16,6 +16,7 @@ NAMES = [
     "run_events",
     "monitor_control",
     "automation_status_changed",
+    "credential_events",
     "run_events.dead_letter",
     "decisions.dead_letter",
 ]
@@ -73,6 +74,7 @@ def test_control_events_are_cut_like_the_events_and_dead_letters_have_room() -> 
         ("run_events", 24, 3),
         ("monitor_control", 24, 3),
         ("automation_status_changed", 24, 3),
+        ("credential_events", 24, 3),
         ("run_events.dead_letter", 1, 3),
         ("decisions.dead_letter", 1, 3),
     ]
