@@ -7,6 +7,7 @@ automation, which always is, comes first.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -18,6 +19,7 @@ _automations = tables.automations.c
 _versions = tables.automation_versions.c
 _bindings = tables.workflow_bindings.c
 _projects = tables.projects.c
+_quotes = tables.quotes.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +70,23 @@ class LockedVersion:
 
 def lock_version(connection: sa.Connection, tenant_id: str, version_id: str) -> LockedVersion | None:
     """Lock and read; None when the tenant has no such version, whoever else may have."""
-    automation = connection.execute(_LOCK_AUTOMATION, {"tenant": tenant_id, "version": version_id}).first()
+    return _read(connection, _LOCKING, tenant_id, version_id)
+
+
+def read_unlocked(connection: sa.Connection, tenant_id: str, version_id: str) -> LockedVersion | None:
+    """The same without locks, for a look at what could be done: by the time that it is, it may be otherwise."""
+    return _read(connection, _READING, tenant_id, version_id)
+
+
+def _read(
+    connection: sa.Connection, statements: "_Statements", tenant_id: str, version_id: str
+) -> LockedVersion | None:
+    which = {"tenant": tenant_id, "version": version_id}
+    automation = connection.execute(statements.automation, which).first()
     if automation is None:
         return None
-    version = connection.execute(_LOCK_VERSION, {"tenant": tenant_id, "version": version_id}).one()
-    related = connection.execute(_LOCK_RELATED, {"tenant": tenant_id, "version": version_id}).one()
+    version = connection.execute(statements.version, which).one()
+    related = connection.execute(statements.related, which).one()
     return LockedVersion(
         tenant_id=tenant_id,
         id=version_id,
@@ -103,66 +117,78 @@ def lock_version(connection: sa.Connection, tenant_id: str, version_id: str) -> 
     )
 
 
-_LOCK_AUTOMATION = (
-    sa.select(
-        _automations.id,
-        _automations.name,
-        _automations.status,
-        _automations.owner_user_id,
-        tables.tenants.c.name.label("tenant_name"),
+class _Statements(NamedTuple):
+    """What is asked, in the order of the locks."""
+
+    automation: sa.Select[Any]
+    version: sa.Select[Any]
+    #: One round trip for all the rest: whoever locks it holds the automation and the version already.
+    related: sa.Select[Any]
+
+
+def _statements(*, lock: bool) -> _Statements:
+    tenant: sa.BindParameter[str] = sa.bindparam("tenant")
+    version_id: sa.BindParameter[str] = sa.bindparam("version")
+
+    def locked(query: sa.Select[Any], of: sa.Table | None = None) -> sa.Select[Any]:
+        return query.with_for_update(of=of) if lock else query
+
+    binding = locked(
+        sa.select(_bindings.id, _bindings.status, _bindings.wrk_workflow_id).where(
+            _bindings.tenant_id == tenant, _bindings.automation_version_id == version_id
+        )
+    ).cte("binding")
+    project = locked(
+        sa.select(_projects.id).where(_projects.tenant_id == tenant, _projects.automation_version_id == version_id)
+    ).cte("project")
+    quote = (
+        sa.select(_quotes.id, _quotes.status)
+        .where(_quotes.tenant_id == tenant, _quotes.project_id == sa.select(project.c.id).scalar_subquery())
+        .order_by(_quotes.revision.desc())
+        .limit(1)
+        .cte("quote")
     )
-    .join(tables.tenants, tables.tenants.c.id == _automations.tenant_id)
-    .where(
-        _automations.tenant_id == sa.bindparam("tenant"),
-        _automations.id
-        == sa.select(_versions.automation_id)
-        .where(_versions.tenant_id == sa.bindparam("tenant"), _versions.id == sa.bindparam("version"))
-        .scalar_subquery(),
+    return _Statements(
+        automation=locked(
+            sa.select(
+                _automations.id,
+                _automations.name,
+                _automations.status,
+                _automations.owner_user_id,
+                tables.tenants.c.name.label("tenant_name"),
+            )
+            .join(tables.tenants, tables.tenants.c.id == _automations.tenant_id)
+            .where(
+                _automations.tenant_id == tenant,
+                _automations.id
+                == sa.select(_versions.automation_id)
+                .where(_versions.tenant_id == tenant, _versions.id == version_id)
+                .scalar_subquery(),
+            ),
+            tables.automations,
+        ),
+        version=locked(
+            sa.select(
+                _versions.version,
+                _versions.status,
+                _versions.blocked_reason,
+                _versions.blocked_at,
+                _versions.blocked_from_status,
+                _versions.block_episode_id,
+                _versions.updated_at,
+            ).where(_versions.tenant_id == tenant, _versions.id == version_id)
+        ),
+        related=sa.select(
+            sa.select(binding.c.wrk_workflow_id).scalar_subquery().label("workflow_id"),
+            sa.select(binding.c.id).scalar_subquery().label("binding_id"),
+            sa.select(binding.c.status).scalar_subquery().label("binding_status"),
+            sa.select(project.c.id).scalar_subquery().label("project_id"),
+            sa.select(quote.c.id).scalar_subquery().label("quote_id"),
+            sa.select(quote.c.status).scalar_subquery().label("quote_status"),
+            sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)).label("now"),
+        ),
     )
-    .with_for_update(of=tables.automations)
-)
-_LOCK_VERSION = (
-    sa.select(
-        _versions.version,
-        _versions.status,
-        _versions.blocked_reason,
-        _versions.blocked_at,
-        _versions.blocked_from_status,
-        _versions.block_episode_id,
-        _versions.updated_at,
-    )
-    .where(_versions.tenant_id == sa.bindparam("tenant"), _versions.id == sa.bindparam("version"))
-    .with_for_update()
-)
-_BINDING = (
-    sa.select(_bindings.id, _bindings.status, _bindings.wrk_workflow_id)
-    .where(_bindings.tenant_id == sa.bindparam("tenant"), _bindings.automation_version_id == sa.bindparam("version"))
-    .with_for_update()
-    .cte("binding")
-)
-_PROJECT = (
-    sa.select(_projects.id)
-    .where(_projects.tenant_id == sa.bindparam("tenant"), _projects.automation_version_id == sa.bindparam("version"))
-    .with_for_update()
-    .cte("project")
-)
-_quotes = tables.quotes.c
-_QUOTE = (
-    sa.select(_quotes.id, _quotes.status)
-    .where(
-        _quotes.tenant_id == sa.bindparam("tenant"), _quotes.project_id == sa.select(_PROJECT.c.id).scalar_subquery()
-    )
-    .order_by(_quotes.revision.desc())
-    .limit(1)
-    .cte("quote")
-)
-#: One round trip for all: whoever locks them holds the automation and the version already.
-_LOCK_RELATED = sa.select(
-    sa.select(_BINDING.c.wrk_workflow_id).scalar_subquery().label("workflow_id"),
-    sa.select(_BINDING.c.id).scalar_subquery().label("binding_id"),
-    sa.select(_BINDING.c.status).scalar_subquery().label("binding_status"),
-    sa.select(_PROJECT.c.id).scalar_subquery().label("project_id"),
-    sa.select(_QUOTE.c.id).scalar_subquery().label("quote_id"),
-    sa.select(_QUOTE.c.status).scalar_subquery().label("quote_status"),
-    sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)).label("now"),
-)
+
+
+_LOCKING = _statements(lock=True)
+_READING = _statements(lock=False)

@@ -60,7 +60,7 @@ def _read(response: httpx2.Response) -> Mapping[str, jwt.PyJWK]:
     document: Any = response.json() if small else None
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
-        raise ValueError("no set of keys")
+        raise ValueError("no set of keys")  # noqa: TRY004  (it is what came that is wrong)
     keys = {}
     for key in listed:
         if not isinstance(key, dict) or key.get("use", "sig") != "sig":
