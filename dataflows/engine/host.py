@@ -16,7 +16,8 @@ from config.metrics import (
 )
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
-from dataflows.engine.lane import Lane, LaneState
+from dataflows.engine.lane import Lane
+from dataflows.engine.lane_state import LaneState
 from dataflows.engine.state_files import StateFile, StateFiles, UnusableStoreError
 from dataflows.engine.stream_logic import StreamReport
 from dataflows.engine.workflow import Timed
@@ -116,10 +117,9 @@ class Host:
         if self._files is None:
             state = lane.everything()
         else:
-            if self._files.wants_everything:
-                self._files.write(_encode(lane.everything()), everything=True)
-            elif lane.is_changed:
-                self._files.write(_encode(lane.news()), everything=False)
+            everything = self._files.wants_everything
+            if everything or lane.is_changed:
+                self._files.write(lane.pieces(everything=everything), everything=everything)
             state, files = lane.clock(), self._files.current
             STATE_BYTES.labels(self._name).set(sum(file.size for file in files))
         return Snapshot(position, state, files)

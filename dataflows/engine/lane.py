@@ -6,15 +6,14 @@ the stream's: the lane fires what its watermark has reached, never what a wall c
 """
 
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
-
-import msgspec
 
 from dataflows.detectors.silence import Rhythm, Span, add_span
 from dataflows.detectors.stuck_executions import NEVER_DUE, Run
 from dataflows.engine.detector_sets import Detectors
+from dataflows.engine.lane_state import LaneState, encode_in_pieces, with_workflows, workflows_of
 from dataflows.engine.memory import EndedExecution, Memory, Room, Row
 from dataflows.engine.quiet import AGES_BY, QUIET_FOR, is_forgettable
 from dataflows.engine.watermarks import Watermark
@@ -39,33 +38,8 @@ _QUEUED, _CANCELLED, _TIMED_OUT = RunStatus.QUEUED, RunStatus.CANCELLED, RunStat
 WAITING = 8
 
 
-#: Workflows of a part of a snapshot.
-PART = 10_000
-
 #: Workflows that are looked at with each snapshot, whether they may be forgotten: some milliseconds.
 LOOKED_AT = 20_000
-
-
-class LaneState(msgspec.Struct, array_like=True):
-    """What a snapshot holds of a lane; of a partial one, what has changed since the last."""
-
-    arrival: int
-    watermark: int
-    highest: int
-    #: In parts, each an encoded list: so that reading them back takes little more room than what is read.
-    workflows: list[msgspec.Raw]
-    seen: list[Row[int]]
-    ended: list[Row[EndedExecution]]
-    #: When runs came, as far as nobody was told yet.
-    spans: list[Span]
-    #: As `ended`, of workflows whose timeout is longer than a day.
-    ended_patient: list[Row[EndedExecution]] = []
-    #: How many workflows there were ever: the next one's number.
-    count: int = 0
-    #: Numbers of those that were dropped since the last snapshot.
-    gone: list[int] = []
-    #: See `engine.quiet`; microseconds.
-    age: int = 0
 
 
 class Lane:
@@ -285,22 +259,19 @@ class Lane:
 
     def everything(self) -> LaneState:
         """All state; the inverse is `restore`."""
-        self.note_snapshot()
-        return self._state(
-            self.workflows(), self._seen.everything(), self._ended.everything(), self._ended_patient.everything()
-        )
+        return with_workflows(*self._everything())
 
     def news(self) -> LaneState:
         """What has changed since the last time that somebody asked; the inverse is `learn`."""
-        changed, gone = self._changed, self._gone
-        self.note_snapshot()
-        state = self._state(changed, self._seen.news(), self._ended.news(), self._ended_patient.news())
-        state.gone = gone
-        return state
+        return with_workflows(*self._news())
+
+    def pieces(self, *, everything: bool) -> Iterator[bytes | bytearray]:
+        """`everything` or `news`, encoded; a piece is good until the next one is taken."""
+        return encode_in_pieces(*(self._everything() if everything else self._news()))
 
     def clock(self) -> LaneState:
         """How far the lane has come, without its workflows."""
-        return self._state([], [], [], [])
+        return self._state([], [], [])
 
     @property
     def is_changed(self) -> bool:
@@ -324,21 +295,26 @@ class Lane:
             self._ended_patient.learn(state.ended_patient)
         self._take_over(state)
 
+    def _everything(self) -> tuple[LaneState, list[Workflow]]:
+        self.note_snapshot()
+        rows = self._seen.everything(), self._ended.everything(), self._ended_patient.everything()
+        return self._state(*rows), self.workflows()
+
+    def _news(self) -> tuple[LaneState, list[Workflow]]:
+        changed, gone = self._changed, self._gone
+        self.note_snapshot()
+        state = self._state(self._seen.news(), self._ended.news(), self._ended_patient.news())
+        state.gone = gone
+        return state, changed
+
     def _state(
-        self,
-        workflows: list[Workflow],
-        seen: list[Row[int]],
-        ended: list[Row[EndedExecution]],
-        ended_patient: list[Row[EndedExecution]],
+        self, seen: list[Row[int]], ended: list[Row[EndedExecution]], ended_patient: list[Row[EndedExecution]]
     ) -> LaneState:
-        parts = [workflows[start : start + PART] for start in range(0, len(workflows), PART)]
-        encoded = [msgspec.Raw(_encode(part)) for part in parts]
-        clock = self.watermark
         return LaneState(
             self.arrival,
-            clock.value,
-            clock.highest,
-            encoded,
+            self.watermark.value,
+            self.watermark.highest,
+            [],
             seen,
             ended,
             self.spans,
@@ -363,11 +339,8 @@ class Lane:
         for number in state.gone:
             if (dropped := self._workflows[number]) is not None:
                 self._drop(dropped)
-        marks: dict[int, int] = {}
-        for part in state.workflows:
-            for workflow in _decode(part):
-                _share_constants(workflow, marks)
-                self._put(workflow)
+        for workflow in workflows_of(state):
+            self._put(workflow)
         self._make_room(state.count)
         self._wakes = [
             (workflow.wake_at, workflow.number)
@@ -437,23 +410,3 @@ class Lane:
         if wake < workflow.wake_at:
             workflow.wake_at = wake
             heappush(self._wakes, (wake, workflow.number))
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[Workflow]).decode
-
-
-def _share_constants(workflow: Workflow, marks: dict[int, int]) -> None:
-    """Let go of the copies that decoding makes of what many workflows have in common: a fifth of their memory."""
-    workflow.told_at = marks.setdefault(workflow.told_at, workflow.told_at)
-    auth, stuck = workflow.auth, workflow.stuck
-    if workflow.wake_at == NEVER_DUE:
-        workflow.wake_at = NEVER_DUE
-    if stuck.next_deadline == NEVER_DUE:
-        stuck.next_deadline = NEVER_DUE
-    if workflow.pending_until == NEVER:
-        workflow.pending_until = NEVER
-    if auth.decided_at == NEVER:
-        auth.decided_at = NEVER
-    if auth.ignored_before == NEVER:
-        auth.ignored_before = NEVER

@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from collections import deque
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from zlib import crc32
@@ -22,6 +23,10 @@ KEPT_FOR = 4
 
 #: Changes may take this many bytes before all state is written again, however little that is.
 LEAST = 1 << 20
+
+#: They may be so many times as large as all state: twice as large makes a restart read half as much again, and a busy
+#: lane write all of its state half as often.
+OUTWEIGH = 2
 
 
 #: Held by the process that has the lane, for its life.
@@ -59,9 +64,9 @@ class StateFiles:
 
     @property
     def wants_everything(self) -> bool:
-        """Whether the next file should hold all state: the changes since the last one outweigh it."""
+        """Whether the next file should hold all state: the changes since the last one outweigh it by far."""
         sizes = [file.size for file in self.current]
-        return not sizes or sum(sizes[1:]) > max(sizes[0], LEAST)
+        return not sizes or sum(sizes[1:]) > max(OUTWEIGH * sizes[0], LEAST)
 
     def read(self) -> list[bytes]:
         """The contents, oldest first. `UnusableStoreError` when something is missing."""
@@ -77,14 +82,19 @@ class StateFiles:
             contents.append(content)
         return contents
 
-    def write(self, content: bytes, *, everything: bool) -> None:
+    def write(self, pieces: Iterable[bytes | bytearray], *, everything: bool) -> None:
         """Add a file, durable against the end of the machine; with `everything` it replaces those before."""
-        file = StateFile(f"{self._next:08d}-{secrets.token_hex(4)}", len(content), crc32(content))
+        name = f"{self._next:08d}-{secrets.token_hex(4)}"
         self._next += 1
-        with (self._folder / file.name).open("xb") as out:
-            out.write(content)
+        size = checksum = 0
+        with (self._folder / name).open("xb") as out:
+            for piece in pieces:
+                out.write(piece)
+                size += len(piece)
+                checksum = crc32(piece, checksum)
             out.flush()
             os.fsync(out.fileno())
+        file = StateFile(name, size, checksum)
         _sync_folder(self._folder)
         if everything:
             self._unnamed.append(self.current)

@@ -33,9 +33,9 @@ def files(folder: Path) -> set[str]:
 def test_contents_are_read_back_in_their_order(tmp_path: Path) -> None:
     written = StateFiles(tmp_path / "lane", [])
     assert written.wants_everything
-    written.write(b"all", everything=True)
-    written.write(b"more", everything=False)
-    written.write(b"still more", everything=False)
+    written.write([b"all"], everything=True)
+    written.write([b"more"], everything=False)
+    written.write([b"still more"], everything=False)
     assert StateFiles(tmp_path / "lane", written.current).read() == [b"all", b"more", b"still more"]
 
 
@@ -44,41 +44,41 @@ def test_contents_are_read_back_in_their_order(tmp_path: Path) -> None:
     [
         pytest.param(10, [LEAST], False, id="changes are few bytes"),
         pytest.param(10, [LEAST, 1], True, id="a byte more than that"),
-        pytest.param(2 * LEAST, [LEAST, LEAST], False, id="as much as all state"),
-        pytest.param(2 * LEAST, [LEAST, LEAST, 1], True, id="a byte more than all state"),
+        pytest.param(LEAST, [LEAST, LEAST], False, id="twice as much as all state"),
+        pytest.param(LEAST, [LEAST, LEAST, 1], True, id="a byte more than twice as much"),
     ],
 )
 def test_all_state_is_written_again_when_changes_outweigh_it(
     tmp_path: Path, first: int, changes: list[int], *, wants: bool
 ) -> None:
     written = StateFiles(tmp_path, [])
-    written.write(content("a", first), everything=True)
+    written.write([content("a", first)], everything=True)
     for size in changes:
-        written.write(content("b", size), everything=False)
+        written.write([content("b", size)], everything=False)
     assert written.wants_everything is wants
 
 
 def test_files_stay_while_the_engine_may_go_back_to_them(tmp_path: Path) -> None:
     written = StateFiles(tmp_path, [])
-    written.write(b"old", everything=True)
+    written.write([b"old"], everything=True)
     old = written.current
-    written.write(b"new", everything=True)
+    written.write([b"new"], everything=True)
     for _ in range(KEPT_FOR - 1):
-        written.write(b"more", everything=False)
+        written.write([b"more"], everything=False)
         assert old[0].name in files(tmp_path)
-    written.write(b"more", everything=False)
+    written.write([b"more"], everything=False)
     assert old[0].name not in files(tmp_path)
     assert files(tmp_path) == {file.name for file in written.current}
 
 
 def test_a_restart_removes_what_the_recovery_store_does_not_name(tmp_path: Path) -> None:
     written = StateFiles(tmp_path, [])
-    written.write(b"all", everything=True)
+    written.write([b"all"], everything=True)
     named = written.current
-    written.write(b"of an epoch that never ended", everything=False)
+    written.write([b"of an epoch that never ended"], everything=False)
     again = StateFiles(tmp_path, named)
     assert files(tmp_path) == {named[0].name}
-    again.write(b"other", everything=False)
+    again.write([b"other"], everything=False)
     assert again.read() == [b"all", b"other"]
 
 
@@ -92,7 +92,7 @@ def test_a_restart_removes_what_the_recovery_store_does_not_name(tmp_path: Path)
 )
 def test_a_file_that_is_not_as_it_was_is_named(tmp_path: Path, damage: object, says: str) -> None:
     written = StateFiles(tmp_path, [])
-    written.write(b"all", everything=True)
+    written.write([b"all"], everything=True)
     path = tmp_path / written.current[0].name
     damage(path)  # type: ignore[operator]
     with pytest.raises(UnusableStoreError, match=f"{path.name}: {says}"):
@@ -114,7 +114,7 @@ def test_a_folder_that_another_process_works_with_is_refused(tmp_path: Path, mon
         with pytest.raises(UnusableStoreError, match="another process works with this recovery store"):
             StateFiles(tmp_path, [])
         other.communicate(b"\n")
-    StateFiles(tmp_path, []).write(b"all", everything=True)
+    StateFiles(tmp_path, []).write([b"all"], everything=True)
 
 
 # ---- a lane with such files
@@ -176,5 +176,5 @@ def test_lanes_have_folders_of_their_own_however_long_their_names(tmp_path: Path
     lanes = ["0", "a b.ndjson", "a%20b.ndjson", "a/b", "я" * 60 + ".ndjson", "я" * 60 + "2.ndjson"]
     folders = [lane_folder(tmp_path, lane) for lane in lanes]
     for folder in folders:
-        StateFiles(folder, []).write(b"all", everything=True)
+        StateFiles(folder, []).write([b"all"], everything=True)
     assert len(set(folders)) == len(lanes) == len(list((tmp_path / "lanes").iterdir()))
