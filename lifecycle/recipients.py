@@ -97,9 +97,9 @@ def tenant_name(connection: sa.Connection, tenant_id: str) -> str:
 
 
 def name_of_actor(connection: sa.Connection, actor_context: ActorContext) -> str:
-    """Who did something, as people read it."""
+    """Who did something, as people read it; a person whose name may not be read here is of operations."""
     if actor_context.user_id is None:
         return "Breakwater"
     users = tables.users.c
     name = connection.execute(sa.select(users.display_name).where(users.id == actor_context.user_id)).scalar()
-    return one_line(name or actor_context.user_id)
+    return one_line(name or "operations")

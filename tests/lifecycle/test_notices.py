@@ -48,8 +48,9 @@ def given_move(
     options: LifecycleOptions = EVERYTHING,
     actor: ActorContext = OTTO,
     reason: str | None = "Asked for by Ada, password: hunter2",
+    role: str | None = None,
 ) -> None:
-    """The version v1, moved from `source` to `target`."""
+    """The version v1, moved from `source` to `target`; in the database as `role`, for the tenant t1 alone."""
     blocked = {"blocked_reason": "broken", "blocked_at": sa.func.now(), "block_episode_id": sa.func.gen_random_uuid()}
     free = dict.fromkeys((*blocked, "blocked_from_status"))
     with engine.begin() as connection:
@@ -59,6 +60,9 @@ def given_move(
             .values(status=source, **({**blocked, "blocked_from_status": target} if source is Status.BLOCKED else free))
         )
     with engine.begin() as connection:
+        if role is not None:
+            connection.exec_driver_sql("SELECT set_config('breakwater.tenants', '{t1}', true)")
+            connection.exec_driver_sql(f"SET LOCAL ROLE {role}")
         locked = lock_version(connection, "t1", "v1")
         assert locked is not None
         columns: dict[str, Any] = {}
@@ -202,6 +206,14 @@ def test_people_are_named_and_reasons_masked(engine: sa.Engine) -> None:
     assert "Asked for by Ada, password: ***" in paused
     assert "by Breakwater" in resumed
     assert "none was given" in resumed
+
+
+def test_the_apis_role_can_tell_and_staff_of_no_tenant_are_operations_to_clients(engine: sa.Engine) -> None:
+    given_world(engine, contacts=[STRANGER])
+    given_move(engine, Operation.PAUSE, Status.LIVE, Status.PAUSED, role="breakwater_api")
+    told = rows(engine, tables.notifications)
+    assert {n["recipient"] for n in told if n["audience"] == "client"} == {"ada@acme.example", "bob@acme.example", "u1"}
+    assert all("by operations" in n["body"] for n in told)
 
 
 def test_each_move_is_told_again_and_each_block_once(engine: sa.Engine) -> None:
