@@ -27,8 +27,10 @@ from cli.embedded.apache_kafka import ApacheKafka
 from dataflows.times import to_micros
 
 _JUDGED = re.compile(r"judged (\d+) events in ([0-9.]+) seconds")
+_SECOND_HALF_CPU = re.compile(r"second half cpu: ([0-9.]+) seconds")
+_CPU = re.compile(r"^cpu: ([0-9.]+) seconds", re.MULTILINE)
 _SECOND_HALF = re.compile(r"second half: ([0-9.]+) seconds")
-_PATIENCE = timedelta(minutes=4)
+_PATIENCE = timedelta(minutes=3)
 #: Events a second of event time.
 RATE = 5000
 
@@ -45,6 +47,8 @@ class Measured(NamedTuple):
     equal: str
     #: The rate of the second half of the events, where the engine says it: its compiler is warm by then.
     warm: float | None
+    #: Microseconds of all cores an event, start-up taken off; of a virtual machine in the second half.
+    cpu: float
 
 
 def main() -> None:
@@ -58,9 +62,9 @@ def main() -> None:
     print(f"{chosen.events:,} events, best of {chosen.rounds}, {os.cpu_count()} cores\n")
     print(
         "| workflows | engine | version | language | cores | reads | recovery | events/s | of ours | second half "
-        "| equal | MiB |"
+        "| CPU µs an event | equal | MiB |"
     )
-    print("| ---: | --- | --- | --- | --- | --- | --- | ---: | ---: | ---: | --- | ---: |", flush=True)
+    print("| ---: | --- | --- | --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- | ---: |", flush=True)
     for workflows in chosen.workflows:
         with tempfile.TemporaryDirectory() as name:
             table(Path(name), chosen.engines, chosen.events, workflows, chosen.rounds)
@@ -80,7 +84,7 @@ def table(folder: Path, names: list[str], events: int, workflows: int, rounds: i
     inputs = Inputs(folder, events, expected)
     alone = min(_wall([sys.executable, "-c", DECODE, str(file)])[0] for _ in range(rounds))
     print(
-        f"| {workflows:,} | decoding alone | - | Python | 1 | one file | - | {events / alone:,.0f} | | | | |",
+        f"| {workflows:,} | decoding alone | - | Python | 1 | one file | - | {events / alone:,.0f} | | | | | |",
         flush=True,
     )
     base = 0.0
@@ -91,12 +95,15 @@ def table(folder: Path, names: list[str], events: int, workflows: int, rounds: i
             try:
                 best = max((inputs.measure(engine, address) for _ in range(rounds)), key=lambda one: one.rate)
             except NoFigureError as failed:
-                print(f"{row}not available here: {failed} | | | | |", flush=True)
+                print(f"{row}not available here: {failed} | | | | | |", flush=True)
                 continue
             base = base or best.rate
             ratio = f"{best.rate / base:.2f}" if best.equal == "yes" else "not counted"
             warm = f"{best.warm:,.0f}" if best.warm else ""
-            print(f"{row}{best.rate:,.0f} | {ratio} | {warm} | {best.equal} | {best.peak_mib:,.0f} |", flush=True)
+            print(
+                f"{row}{best.rate:,.0f} | {ratio} | {warm} | {best.cpu:.2f} | {best.equal} | {best.peak_mib:,.0f} |",
+                flush=True,
+            )
 
 
 class Inputs:
@@ -107,7 +114,7 @@ class Inputs:
         self._events = events
         self._highest = to_micros(START + timedelta(seconds=(events - 1) / RATE))
         self._expected = comparable(ours([expected]), self._highest)
-        self._start_ups: dict[Engine, float] = {}
+        self._start_ups: dict[Engine, tuple[float, float]] = {}
 
     def measure(self, engine: Engine, broker: str | None) -> Measured:
         """Run an engine once."""
@@ -122,29 +129,34 @@ class Inputs:
             Reads.BROKER: broker or "",
         }[engine.reads]
         with tempfile.TemporaryDirectory(dir=self._folder) as new:
-            seconds, peak, output = _wall(engine.command(Job(source, Path(new), self._events)))
+            seconds, cpu, peak, output = _wall(engine.command(Job(source, Path(new), self._events)))
             judged = self._events
             if engine.is_ours:
-                seconds -= self._start_up(engine)
+                start = self._start_up(engine)
+                seconds -= start[0]
+                cpu = (cpu - start[1]) / self._events
             else:
                 said = _JUDGED.search(output)
                 if said is None:
                     raise NoFigureError("it ended without a word")
                 judged, seconds = int(said[1]), float(said[2])
+                warm, whole = _SECOND_HALF_CPU.search(output), _CPU.search(output)
+                cpu = 2 * float(warm[1]) / judged if warm else float(whole[1]) / judged if whole else cpu / judged
             files = [one for one in Path(new).rglob("*") if one.is_file() and _holds_decisions(one, Path(new))]
             decided = comparable(ours(files) if engine.is_ours else theirs(files), self._highest)
         equal = verdict(self._expected, decided)
         if judged != self._events:
             equal = f"NO: {judged:,} events judged; {equal}"
         half = _SECOND_HALF.search(output)
-        return Measured(judged / seconds, peak, equal, judged / 2 / float(half[1]) if half else None)
+        return Measured(judged / seconds, peak, equal, judged / 2 / float(half[1]) if half else None, 1e6 * cpu)
 
-    def _start_up(self, engine: Engine) -> float:
+    def _start_up(self, engine: Engine) -> tuple[float, float]:
         if engine not in self._start_ups:
             empty = "empty.ndjson" if engine.reads is Reads.FILE else "empty_parts"
             with tempfile.TemporaryDirectory(dir=self._folder) as new:
                 job = Job(f"{self._folder}/{empty}", Path(new), 0)
-                self._start_ups[engine] = _wall(engine.command(job))[0]
+                seconds, cpu, _, _ = _wall(engine.command(job))
+                self._start_ups[engine] = seconds, cpu
         return self._start_ups[engine]
 
 
@@ -152,8 +164,8 @@ def _holds_decisions(file: Path, folder: Path) -> bool:
     return file.relative_to(folder).parts[0].startswith("decisions")
 
 
-def _wall(command: list[str]) -> tuple[float, float, str]:
-    """Seconds, peak MiB of the largest process, and what it printed."""
+def _wall(command: list[str]) -> tuple[float, float, float, str]:
+    """Seconds, seconds of all cores, peak MiB of the largest process, and what it printed."""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         begun = time.perf_counter()
         environment = os.environ | {"PYTHONPATH": "."}
@@ -171,7 +183,8 @@ def _wall(command: list[str]) -> tuple[float, float, str]:
         if process.returncode != 0:
             last = (errors.read().strip().splitlines() or ["no word"])[-1]
             raise NoFigureError(f"exit {process.returncode}: {last[:200]}")
-        return seconds, ended[2].ru_maxrss / 1024, output.read()
+        used = ended[2]
+        return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, output.read()
 
 
 @contextmanager

@@ -151,4 +151,10 @@ ENGINES: dict[str, list[Engine]] = {
             _python("faust", "run_faust.py", "{folder}/state", "{events}"), _kept("faust"),
         )
     ],
+    "pathway": [
+        Engine(
+            "Pathway", "0.33.0", "Python, Rust", "1 process", "-", Reads.BROKER,
+            _python("pathway", "run_pathway.py", "{events}"), _kept("pathway"),
+        )
+    ],
 }  # fmt: skip

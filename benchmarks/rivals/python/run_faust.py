@@ -33,7 +33,7 @@ app = faust.App(
     processing_guarantee="at_least_once",
 )
 topic = app.topic("run_events", key_serializer="raw", value_serializer="raw", value_type=bytes)
-workflows: Any = app.Table("workflows", partitions=4, key_type=str, value_type=bytes, value_serializer="raw")
+workflows: Any = app.Table("workflows", partitions=4, key_type=str, value_type=bytes)
 ids: Any = app.Table("ids", partitions=4, key_type=str, value_type=int)
 
 
