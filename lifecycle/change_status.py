@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from lifecycle.actors import ActorContext
-from lifecycle.capabilities import OWNER_CAPABILITIES, Capability
+from lifecycle.capabilities import Capability
+from lifecycle.checklist import capabilities_for
 from lifecycle.dispatch import operation_for
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.manual_block import block
@@ -78,9 +79,7 @@ def change_status(
 
 def allowed_transition(version: LockedVersion, requested: Status, actor_context: ActorContext) -> Transition:
     """The move from where a version is; `LifecycleError` when there is none, or the asking one may not make it."""
-    capabilities = actor_context.capabilities
-    if actor_context.user_id is not None and actor_context.user_id == version.owner_user_id:
-        capabilities |= OWNER_CAPABILITIES
+    capabilities = capabilities_for(actor_context, version.owner_user_id)
     if not capabilities - _HARMLESS:
         raise forbidden()
     check_active(version)
