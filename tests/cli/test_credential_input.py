@@ -100,7 +100,7 @@ def test_the_topic_ends_blocks_and_bad_messages_hold_nothing_up(
     given_credentials(engine)
     given_block(engine)
     at = now().isoformat()
-    good = [message(name, occurred_at=at) for name in ("c1", "c2")]
+    good = [message(name, occurred_at=at, error=SECRET) for name in ("c1", "c2")]
     ahead = (now() + timedelta(days=1)).isoformat()
     bad = [
         b"x",
