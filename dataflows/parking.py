@@ -46,7 +46,7 @@ class Freed(NamedTuple):
 class Parking:
     """The waiting messages of one lane, bounded in number and bytes.
 
-    A call costs O(1), `free` and `versions` as much as there are versions and workflows.
+    A call costs O(1), `versions` as much as there are versions and workflows.
     """
 
     def __init__(self, patience: int, *, max_count: int = MAX_COUNT, max_bytes: int = MAX_BYTES) -> None:
@@ -99,11 +99,12 @@ class Parking:
         """Let go of what waits for a version that is known now, and of what has waited long enough in vain.
 
         `sought` are the versions that the registry has answered about, `asked_at` the receiving clock when it was
-        asked: whoever is given up was asked for after its time was up.
+        asked: whoever is given up was asked for after its time was up. Costs as much as was asked for, and what
+        waits behind it.
         """
         freed: tuple[list[int], list[int]] = [], []
         messages: dict[int, Parked] = {}
-        candidates = {line[0] for line in self._lines.values()}
+        candidates = {self._lines[version][0] for version in sought if version in self._lines}
         known: dict[str, bool] = {}
         while candidates:
             number = candidates.pop()
@@ -123,9 +124,11 @@ class Parking:
         return Freed(ready, expired)
 
     def give_up(self) -> list[Parked]:
-        """Let go of the oldest until the bounds hold."""
+        """Let go of the oldest until a tenth of the bounds is free, so that a flood does not need this for each."""
         given_up = []
-        while self.is_full:
+        while (
+            self.count > self._max_count - self._max_count // 10 or self.bytes > self._max_bytes - self._max_bytes // 10
+        ):
             number = next(iter(self._messages))
             message = self._messages[number]
             self._remove(number, message)

@@ -107,7 +107,7 @@ def test_another_tenants_workflow_is_not_held_up() -> None:
 
 
 def test_past_its_bounds_the_oldest_goes() -> None:
-    parking = Parking(PATIENCE, max_count=3, max_bytes=20)
+    parking = Parking(PATIENCE, max_count=3, max_bytes=25)
     for number in range(5):
         parking.park(message(number, f"v{number}"))
     assert parking.is_full
