@@ -62,9 +62,9 @@ def _same_move(row: Transition) -> object:
 
 def _transition(rows: list[Transition]) -> str:
     first = rows[0]
-    sources = {row.source for row in rows}
+    sources = [status for status in Status if any(row.source is status for row in rows)]
     missing = [status for status in Status if status not in sources]
-    source = ", ".join(sorted(sources, key=list(Status).index))
+    source = ", ".join(sources)
     if len(missing) <= 2:
         source = f"any but {' and '.join(missing)}"
     target = first.target or "the status that it was blocked from"
