@@ -20,9 +20,16 @@ from api.ingest import IngestFirst
 
 
 def create_app(
-    database: Database, *, public_url: str, allowed_hosts: Collection[str] = (), ingest: ASGIApp | None = None
+    database: Database,
+    *,
+    public_url: str,
+    allowed_hosts: Collection[str] = (),
+    ingest: ASGIApp | None = None,
+    v1: ASGIApp | None = None,
 ) -> FastAPI:
-    """Build the application; contacts nothing. It closes `database` when it ends. `ingest` takes in run events.
+    """Build the application; contacts nothing. It closes `database` when it ends.
+
+    `ingest` takes in run events; `v1` is the public API (`v1.app.create_v1_app`), which asks for tokens.
 
     It answers to loopback names, plain addresses, the host of `public_url` and `allowed_hosts`. There is no sign-in
     yet: whoever reaches it may read everything and claim tasks, so the caller decides who can.
@@ -30,6 +37,8 @@ def create_app(
     app = _application(database, health, metrics, tasks, decisions, blacklist)
     for path in ("/", "/console", "/console/"):
         app.add_api_route(path, _to_console, methods=["GET"])
+    if v1 is not None:
+        app.mount("/v1", v1)
     app.mount("/static", _Static(directory=str(files("api") / "static")))
     app.add_middleware(Guard, public_url=public_url, allowed_hosts=allowed_hosts, refuse=refuse)
     if ingest is not None:

@@ -16,10 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api.console.pages import fault_page
+from api.refusals import RETRY_AFTER, refusal
 from lifecycle.cursors import BadCursorError
-
-#: Seconds after which a client may ask again.
-RETRY_AFTER = 5
 
 _log = structlog.get_logger(__name__)
 
@@ -28,6 +26,8 @@ def refuse(request: Request, status: HTTPStatus, message: str) -> Response:
     """Say no, in the form that the asked part of the API speaks."""
     if request.url.path == "/" or request.url.path.startswith("/console"):
         return fault_page(request, status, message)
+    if request.url.path.startswith("/v1/"):
+        return refusal(status, status.phrase.lower().replace(" ", "_"), message)
     return JSONResponse({"error": status.phrase.lower().replace(" ", "_"), "message": message}, status)
 
 

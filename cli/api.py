@@ -31,6 +31,8 @@ def api(
     from api.app import create_app, create_ingest_only_app
     from api.database import Database
     from api.ingest import create_ingest_app
+    from api.v1.app import create_v1_app
+    from cli.api_parts import api_parts
     from cli.ingest import ingest_parts
     from sinks.run_events import RunEventProducer
 
@@ -54,7 +56,8 @@ def api(
         app = create_ingest_only_app(database, ingest)
     else:
         hosts = [host, *(allow_host or ())]
-        app = create_app(database, public_url=settings.http.public_url, allowed_hosts=hosts, ingest=ingest)
+        v1 = create_v1_app(api_parts(settings, database))
+        app = create_app(database, public_url=settings.http.public_url, allowed_hosts=hosts, ingest=ingest, v1=v1)
     name = f"[{host}]" if ":" in host else host
     what, path = ("ingest", "") if only_ingest else ("console", "/console")
     typer.echo(f"{what}: http://{name}:{listener.getsockname()[1]}{path}")

@@ -24,6 +24,7 @@ COMMANDS = {
     "schema": "cli.schema",
     "dead-letters": "cli.dead_letters",
     "reconcile": "cli.reconcile",
+    "token": "cli.token",
 }
 
 

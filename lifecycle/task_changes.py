@@ -1,6 +1,11 @@
-"""Change a task: claim it, complete it. Each change names the version of the task that it was made on (60.3)."""
+"""Change a task: claim, assign, snooze, complete, reopen it.
+
+Each change names the version of the task that it was made on (60.3).
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -9,7 +14,10 @@ import sqlalchemy as sa
 from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry, write_audit
-from lifecycle.kinds import OPEN_TASK_STATUSES, AuditAction, TaskStatus
+from lifecycle.capabilities import Capability
+from lifecycle.errors import ErrorCode, LifecycleError
+from lifecycle.kinds import BLOCKING_TASK_KINDS, OPEN_TASK_STATUSES, AuditAction, TaskStatus
+from lifecycle.statuses import Status
 
 _tasks = tables.tasks.c
 
@@ -28,7 +36,10 @@ class TaskOperation(StrEnum):
     """What was done, in audit rows."""
 
     CLAIM = "claim"
+    ASSIGN = "assign"
+    SNOOZE = "snooze"
     COMPLETE = "complete"
+    REOPEN = "reopen"
 
 
 def claim_task(
@@ -66,6 +77,94 @@ def complete_task(connection: sa.Connection, *, task_id: str, version: int, acto
     changes = {"status": TaskStatus.COMPLETE, "completed_at": sa.func.now()}
     _write(connection, task, TaskOperation.COMPLETE, changes, actor_context)
     return TaskOutcome.CHANGED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskChange:
+    """What shall be done with a task; the fields that its operation asks for."""
+
+    operation: TaskOperation
+    #: `assign`: whose the task becomes.
+    assignee_user_id: str | None = None
+    #: `snooze`: until when it is out of the way; None ends that.
+    snoozed_until: datetime | None = None
+
+
+def change_task(
+    connection: sa.Connection,
+    *,
+    tenant_id: str | None,
+    task_id: str,
+    version: int,
+    change: TaskChange,
+    actor_context: ActorContext,
+) -> TaskOutcome:
+    """Change a task of a tenant, or of the platform (None). The transaction is the caller's.
+
+    `LifecycleError` `forbidden` for one who has neither the capability nor the task itself.
+    """
+    task = _lock(connection, task_id)
+    if task is None or task.tenant_id != tenant_id:
+        return TaskOutcome.NOT_FOUND
+    mine = actor_context.user_id is not None and task.assignee_user_id == actor_context.user_id
+    if Capability.TASKS not in actor_context.capabilities and not mine:
+        raise LifecycleError(ErrorCode.FORBIDDEN, "Tasks are changed by operations, or by the one whose they are.")
+    changes: dict[str, Any]
+    match change.operation:
+        case TaskOperation.CLAIM:
+            return claim_task(
+                connection,
+                task_id=task_id,
+                version=version,
+                assignee_user_id=actor_context.actor,
+                actor_context=actor_context,
+            )
+        case TaskOperation.COMPLETE:
+            return complete_task(connection, task_id=task_id, version=version, actor_context=actor_context)
+        case TaskOperation.ASSIGN:
+            changes = {"assignee_user_id": change.assignee_user_id, "status": TaskStatus.IN_PROGRESS}
+            wanted = OPEN_TASK_STATUSES
+        case TaskOperation.SNOOZE:
+            changes = {"snoozed_until": change.snoozed_until, "status": task.status}
+            wanted = OPEN_TASK_STATUSES
+        case TaskOperation.REOPEN:
+            changes = {"status": TaskStatus.PENDING, "completed_at": None, "assignee_user_id": None}
+            wanted = (TaskStatus.COMPLETE, TaskStatus.CANCELLED)
+    if all(getattr(task, name) == value for name, value in changes.items()):
+        return TaskOutcome.ALREADY_DONE
+    if task.status not in wanted:
+        return TaskOutcome.ALREADY_DONE if change.operation is TaskOperation.REOPEN else TaskOutcome.CLOSED
+    if task.version != version:
+        return TaskOutcome.STALE
+    _write(connection, task, change.operation, changes, actor_context)
+    return TaskOutcome.CHANGED
+
+
+def unblock_offered(connection: sa.Connection, task_id: str) -> str | None:
+    """The version that a complete task was the last obstacle of: it can be unblocked now. None for any other task."""
+    task = connection.execute(sa.select(tables.tasks).where(_tasks.id == task_id)).one()
+    if task.kind not in BLOCKING_TASK_KINDS or task.status != TaskStatus.COMPLETE:
+        return None
+    versions = tables.automation_versions.c
+    left = (
+        sa.select(_tasks.id)
+        .where(
+            _tasks.tenant_id == task.tenant_id,
+            _tasks.automation_version_id == task.automation_version_id,
+            _tasks.kind.in_(BLOCKING_TASK_KINDS),
+            _tasks.status.in_(OPEN_TASK_STATUSES),
+        )
+        .exists()
+    )
+    offered: str | None = connection.execute(
+        sa.select(versions.id).where(
+            versions.tenant_id == task.tenant_id,
+            versions.id == task.automation_version_id,
+            versions.status == Status.BLOCKED,
+            ~left,
+        )
+    ).scalar()
+    return offered
 
 
 def _lock(connection: sa.Connection, task_id: str) -> sa.Row[Any] | None:

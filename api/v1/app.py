@@ -1,0 +1,90 @@
+"""The API as an application of its own, mounted at `/v1`."""
+
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import structlog
+from fastapi import Depends, FastAPI, Request
+from fastapi.security import HTTPBearer
+from starlette.responses import Response
+
+from api.auth.access import Access
+from api.auth.limits import RateLimits
+from api.auth.tokens import RefusedTokenError, TokenVerifier
+from api.database import Database
+from api.refusals import refusal
+from api.v1 import credentials, decisions, guard, tasks, versions
+from api.v1.context import Context
+from api.v1.errors import RESPONSES, NotLetInError, TooManyRequestsError, add_error_handlers
+from lifecycle.options import LifecycleOptions
+from lifecycle.platform import Platform
+
+_SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the API is made of."""
+
+    database: Database
+    verifier: TokenVerifier
+    limits: RateLimits
+    platform: Platform
+    options: LifecycleOptions
+
+
+def create_v1_app(parts: ApiParts) -> FastAPI:
+    """Build the application; contacts nothing."""
+    bearer = HTTPBearer(auto_error=False, description="A token of the identity provider, or of `breakwater token`.")
+
+    def let_in(request: Request, _for_the_document: object = Depends(bearer)) -> None:
+        """Verify the token, count the request; `request.state.context` is then what the route works with."""
+        wait = parts.limits.wait_of_address(request.client.host if request.client is not None else "")
+        if wait is not None:
+            raise TooManyRequestsError(wait)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise NotLetInError("no_token")
+        try:
+            principal = parts.verifier.verify(token.strip())
+        except RefusedTokenError as refused:
+            raise NotLetInError(refused.reason) from None
+        wait = parts.limits.wait_of_user(principal.subject, changes=request.method not in _SAFE)
+        if wait is not None:
+            raise TooManyRequestsError(wait)
+        request.state.context = Context(
+            access=Access(parts.database, principal), platform=parts.platform, options=parts.options
+        )
+
+    app = FastAPI(
+        title="Breakwater",
+        version="1",
+        description="Automation versions, their tasks and credentials, and the guard that watches automatic stops.",
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(let_in)],
+        responses=RESPONSES,
+    )
+    for part in (versions, tasks, credentials, guard, decisions):
+        app.include_router(part.router)
+    add_error_handlers(app)
+
+    @app.middleware("http")
+    async def never_a_bare_error(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        """A fault of ours is logged by its type and place, without its words, and answered in the common form."""
+        try:
+            return await go_on(request)
+        except Exception as error:  # noqa: BLE001  (the boundary of a request)
+            return _broken(error)
+
+    return app
+
+
+def _broken(error: Exception) -> Response:
+    frames = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-3:]]
+    _log.error("request_failed", error=type(error).__qualname__, place=frames)
+    return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side; it is in the log.")
