@@ -1,13 +1,13 @@
 """Whether the credentials that a version is blocked for work again (30.4)."""
 
-from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from lifecycle import tables
 from lifecycle.errors import Detail
-from lifecycle.kinds import CredentialStatus
+from lifecycle.kinds import BlockKind, CredentialStatus
 from lifecycle.statuses import Prerequisite
 from lifecycle.systems import find_stored_keys, find_systems
 from lifecycle.unblocking import failed_systems
@@ -34,6 +34,7 @@ def unverified(connection: sa.Connection, version: LockedVersion) -> list[Detail
         .where(needs.tenant_id == version.tenant_id, needs.automation_version_id == version.id, needs.required)
         .order_by(needed.id)
     ).all()
+    since = _blocked_for_them_since(connection, version)
     stored = find_stored_keys(connection, {row.system_key for row in rows})
     names = {system.key: system.display_name for system in find_systems(connection, systems)}
     details = []
@@ -46,28 +47,27 @@ def unverified(connection: sa.Connection, version: LockedVersion) -> list[Detail
         details += [
             Detail(Prerequisite.CREDENTIALS_VERIFIED, None, f"Credential {row.id} for {names[system]} {fault}.")
             for row in mine
-            if (fault := _fault(row, version)) is not None
+            if (fault := _fault(row, since)) is not None
         ]
     return details
 
 
-def needed_by(connection: sa.Connection, tenant_id: str, credential_id: str) -> Collection[str]:
-    """The versions that need a credential."""
-    needs = tables.automation_version_credentials.c
-    return (
-        connection.execute(
-            sa.select(needs.automation_version_id)
-            .where(needs.tenant_id == tenant_id, needs.credential_id == credential_id, needs.required)
-            .order_by(needs.automation_version_id)
+def _blocked_for_them_since(connection: sa.Connection, version: LockedVersion) -> datetime | None:
+    """When the credentials became a reason; a person may have blocked the version for something else before."""
+    reasons = tables.block_reasons.c
+    return connection.execute(
+        sa.select(sa.func.max(reasons.opened_at)).where(
+            reasons.tenant_id == version.tenant_id,
+            reasons.automation_version_id == version.id,
+            reasons.kind == BlockKind.CREDENTIALS,
+            reasons.cleared_at.is_(None),
         )
-        .scalars()
-        .all()
-    )
+    ).scalar()
 
 
-def _fault(row: sa.Row[*tuple[Any, ...]], version: LockedVersion) -> str | None:
+def _fault(row: sa.Row[*tuple[Any, ...]], since: datetime | None) -> str | None:
     if row.status != CredentialStatus.ACTIVE:
         return f"is {row.status}"
-    if row.last_validated_at is None or version.blocked_at is None or row.last_validated_at <= version.blocked_at:
+    if row.last_validated_at is None or since is None or row.last_validated_at <= since:
         return "was not seen to work since the block"
     return None

@@ -11,11 +11,13 @@ import sqlalchemy as sa
 from lifecycle import tables
 from lifecycle.actors import MONITOR
 from lifecycle.capabilities import Role
+from lifecycle.change_status import change_status
 from lifecycle.credential_unblocking import UnblockMode, request_unblock_for_credentials
 from lifecycle.credentials import CredentialOutcome
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.kinds import CredentialStatus
 from lifecycle.results import NO_HINTS, StatusResult
+from lifecycle.statuses import Status
 from lifecycle.unblocking import unblock
 from tests.lifecycle.credentials_given import AGO, given_credentials, now, report, somebody
 from tests.lifecycle.given import content, row, rows, version
@@ -118,6 +120,30 @@ def test_what_was_validated_before_the_block_does_not_count(engine: sa.Engine) -
         "Credential c1 for Salesforce was not seen to work since the block.",
         "Credential c2 for Gmail was not seen to work since the block.",
     ]
+
+
+def test_what_was_validated_after_a_block_by_hand_and_before_the_failures_does_not_count(engine: sa.Engine) -> None:
+    given_credentials(engine)
+    with engine.begin() as connection:
+        change_status(
+            connection,
+            tenant_id="t1",
+            automation_version_id="v1",
+            requested=Status.BLOCKED,
+            actor_context=somebody(Role.OPS_BUILD),
+            hints=NO_HINTS,
+            blocked_reason="Legal hold.",
+            options=OPTIONS,
+        )
+    for credential_id in ("c1", "c2"):
+        report(engine, credential_id)
+    given_block(engine)
+    assert refused(engine, lambda: request(engine)).code is ErrorCode.STATUS_PREREQUISITE_MISSING
+    report(engine, "c1")
+    assert report(engine, "c2").unblocked == ("v1",)
+    assert (version(engine)["status"], version(engine)["blocked_reason"]) == ("Blocked", "Legal hold.")
+    kinds = {task["kind"]: task["status"] for task in rows(engine, tables.tasks)}
+    assert kinds == {"remediation": "pending", "credentials_issue": "complete"}
 
 
 def test_a_system_without_a_known_credential_is_not_verified(engine: sa.Engine) -> None:
