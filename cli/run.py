@@ -181,7 +181,11 @@ def _registry(settings: Settings, path: Path | None, sink: str, stop: StopReques
         return read_registry_option(path)
     from cli.registry import DatabaseRegistry
 
-    return DatabaseRegistry(_engine(settings), lambda: stop.requested)
+    registry = DatabaseRegistry(
+        _engine(settings), lambda: stop.requested, max_bindings=settings.stream.registry_cache_size
+    )
+    registry.listen()
+    return registry
 
 
 def _engine(settings: Settings) -> Any:

@@ -194,6 +194,9 @@ class Stream(Section):
         default=timedelta(seconds=30),
         description="how long an event from Kafka waits for its version before it is a dead letter",
     )
+    registry_cache_size: int = Field(
+        default=2_000_000, ge=2, description="bindings held in memory at most; others are looked up when events come"
+    )
     snapshot_interval: Duration = Field(
         default=timedelta(seconds=10), description="recovery epoch: what a restart replays at most"
     )

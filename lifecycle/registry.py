@@ -58,8 +58,10 @@ def find_bindings(connection: sa.Connection, automation_version_ids: Sequence[st
     return [VersionBinding(**row._mapping) for row in rows]  # noqa: SLF001  (its public form)
 
 
-def read_bindings(connection: sa.Connection, *, batch: int = 10_000) -> Iterator[VersionBinding]:
-    """All bindings, in no order, streamed in batches: memory does not grow with their number."""
-    with connection.execution_options(yield_per=batch).execute(_QUERY) as rows:
+def read_bindings(
+    connection: sa.Connection, *, batch: int = 10_000, limit: int | None = None
+) -> Iterator[VersionBinding]:
+    """All bindings, or so many of them, in no order, streamed in batches: memory does not grow with their number."""
+    with connection.execution_options(yield_per=batch).execute(_QUERY.limit(limit)) as rows:
         for row in rows:
             yield VersionBinding(**row._mapping)  # noqa: SLF001  (its public form)

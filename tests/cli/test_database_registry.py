@@ -254,3 +254,38 @@ def test_what_is_known_holds_while_the_database_is_away(database_url: str, clock
 
 def test_an_event_in_another_tenants_name_is_refused(registry: DatabaseRegistry) -> None:
     assert judge(registry, event(tenant_id="t2")) is DeadLetterCode.TENANT_MISMATCH
+
+
+def test_a_change_that_is_told_of_is_known_before_the_next_refresh(engine: sa.Engine) -> None:
+    add(engine, "v1", "wf1")
+    registry = DatabaseRegistry(engine, lambda: True)
+    registry.listen()
+    wait_until(lambda: (registry.known("v1"), registry._news, registry._refresh)[2] is None)
+    assert registry.binding("v1") == Binding("t1", "v1", "wf1", None, "Live")
+    rebind(engine, "wf9")
+    wait_until(lambda: registry.binding("v1") == Binding("t1", "v1", "wf9", None, "Live"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM workflow_bindings")
+    wait_until(lambda: registry.binding("v1") == Binding("t1", "v1", None, None, "Live"))
+
+
+def test_memory_is_bounded_and_what_it_lacks_is_looked_up(engine: sa.Engine, clock: Clock) -> None:
+    for number in range(9):
+        add(engine, f"v{number}", f"wf{number}")
+    registry = DatabaseRegistry(engine, lambda: True, clock, max_bindings=4)
+    for _ in range(2):
+        for number in range(9):
+            assert registry.binding(f"v{number}") == Binding("t1", f"v{number}", f"wf{number}", None, "Live")
+            assert len(registry._bindings) + len(registry._old) <= 4
+        clock.now += ASK_AGAIN.total_seconds()
+
+
+def test_an_answer_from_before_a_change_is_not_taken(engine: sa.Engine, clock: Clock) -> None:
+    add(engine, "v1", "wf1")
+    registry = DatabaseRegistry(engine, lambda: True, clock)
+    assert registry.known("v1") is not None
+    asked = registry.look_up(["v1"])
+    registry._news.append("v1")
+    assert registry.known("v1") is None
+    wait_until(lambda: asked.answer() is not None)
+    assert registry.known("v1") is None
