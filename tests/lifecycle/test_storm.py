@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from tests.lifecycle.storm import check_history, given_versions, storm
+from benchmarks.concurrency import check_history, given_versions, storm
 
 OPERATIONS = 2000
 
