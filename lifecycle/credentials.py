@@ -56,11 +56,6 @@ class CredentialResult:
     #: Versions whose credentials all work again, and that a person has to decide about.
     awaiting_a_person: tuple[str, ...] = ()
 
-    @property
-    def changed(self) -> bool:
-        """False when the event was known already, or something newer is."""
-        return self.outcome is CredentialOutcome.RECORDED
-
 
 def record_credential_event(
     connection: sa.Connection,

@@ -1,6 +1,10 @@
 """Credential events from their topic, over the Kafka protocol, into the database."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +15,7 @@ from confluent_kafka import Producer
 
 from cli.credential_input import CredentialInput
 from cli.embedded.kafka import MockKafka
+from cli.embedded.smtp import SmtpSink
 from config.settings import Kafka, Settings
 from dataflows.credential_messages import decode_credential_message
 from dataflows.dead_letters import Unusable
@@ -124,3 +129,27 @@ def test_the_topic_ends_blocks_and_bad_messages_hold_nothing_up(
     assert len(rows(engine, tables.credential_events)) == 3
     printed = capfd.readouterr()
     assert SECRET not in texts(engine) + printed.out + printed.err
+
+
+def test_a_worker_whose_broker_is_away_sends_mail_and_ends_when_it_is_told(
+    engine: sa.Engine, database_url: str, smtp_server: SmtpSink
+) -> None:
+    given_credentials(engine)
+    given_block(engine)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "cli", "worker"],
+        env={
+            **os.environ,
+            "BREAKWATER_POSTGRES__URL": database_url,
+            "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
+            "BREAKWATER_SMTP__HOST": smtp_server.host,
+            "BREAKWATER_SMTP__PORT": str(smtp_server.port),
+        },
+    )
+    try:
+        smtp_server.wait_for(1, timedelta(seconds=30))
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+    finally:
+        worker.kill()
+        worker.wait(10)
