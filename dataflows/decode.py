@@ -84,13 +84,13 @@ def decode(raw: bytes) -> Event:
 def decode_all(raws: Sequence[bytes], together: bytes) -> tuple[list[RunEvent], list[int]] | None:
     """All messages as run events with their event times, or None when at least one needs `decode`.
 
-    `together` is the messages joined; what can be checked on it at once is not checked one by one. The caller
-    makes sure that no message is too large and that all are UTF-8.
+    `together` is bytes in which all messages stand; what can be checked on it at once is not checked one by one. The
+    caller makes sure that no message is too large and that all are UTF-8.
     """
-    if any(len(raw) > _SHALLOW and _is_deep(raw) for raw in raws):
+    if max(map(len, raws), default=0) > _SHALLOW and any(map(_is_deep, raws)):
         return None
     try:
-        events = [_decode_run(raw) for raw in raws]
+        events = list(map(_decode_run, raws))
     except (msgspec.DecodeError, RecursionError):
         return None
     joined = "\n".join([event.event_id for event in events])

@@ -50,15 +50,20 @@ class Intake:
         self._log = f"{source}/{partition}"
 
     def take(
-        self, raws: Sequence[bytes], offset_of: Callable[[int], int], unwrap: Callable[[int], bytes] | None = None
+        self,
+        raws: Sequence[bytes],
+        offset_of: Callable[[int], int],
+        unwrap: Callable[[int], bytes] | None = None,
+        text: bytes | None = None,
     ) -> Taken:
         """Take in a batch; `offset_of` gives a message's offset by its index, asked for dead letters only.
 
+        `text` is bytes in which all messages stand, whatever is between them, where they are at hand.
         `unwrap` gives what the message at an index holds in another format; asked only for what is no event itself.
         Empty and blank messages are passed over.
         """
         latest = None if self._horizon is None else self._horizon()
-        together = b"".join(raws)
+        together = b"".join(raws) if text is None else text
         if len(together) <= MAX_MESSAGE_BYTES and together.isascii():
             decoded = decode_all([raw for raw in raws if raw], together)
             if decoded is not None:

@@ -75,7 +75,7 @@ class Replay:
         }
 
     def _take(self, intake: Intake, part: Lines) -> None:
-        taken = intake.take(part.lines, part.offset_of)
+        taken = intake.take(part.lines, part.offset_of, text=part.text)
         for dead_letter in taken.dead_letters:
             self._refuse(dead_letter)
         if taken.events:

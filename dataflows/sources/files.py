@@ -54,7 +54,7 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
             if isinstance(part, Oversized):
                 items.append(self._intake.too_large(part))
             else:
-                taken = self._intake.take(part.lines, part.offset_of)
+                taken = self._intake.take(part.lines, part.offset_of, text=part.text)
                 items += taken.dead_letters
                 items += self._host.process(taken.events, taken.times)
         return items

@@ -30,6 +30,8 @@ class Lines(NamedTuple):
 
     offset: int
     lines: list[bytes]
+    #: What they were parted from; may go on with the beginning of the next one.
+    text: bytes
 
     def offset_of(self, index: int) -> int:
         """The byte offset of one of the lines."""
@@ -72,12 +74,11 @@ class LineReader:
             data = self._next()
             if not data:
                 return self._last()
-            end = data.rfind(b"\n")
-            if end >= 0:
-                whole = self._rest + data[:end]
-                self._rest = data[end + 1 :]
-                return self._lines(whole, 1)
-            self._rest += data
+            text = self._rest + data
+            lines = text.split(b"\n")
+            self._rest = lines.pop()
+            if lines:
+                return self._lines(lines, text, len(text) - len(self._rest))
             if len(self._rest) > MAX_MESSAGE_BYTES + len(b"\r"):
                 return self._oversized()
 
@@ -87,12 +88,12 @@ class LineReader:
 
     def _last(self) -> Lines | None:
         whole, self._rest = self._rest, b""
-        return self._lines(whole, 0) if whole else None
+        return self._lines([whole], whole, len(whole)) if whole else None
 
-    def _lines(self, whole: bytes, end: int) -> Lines:
-        lines = Lines(self.offset, whole.split(b"\n"))
-        self.offset += len(whole) + end
-        return lines
+    def _lines(self, lines: list[bytes], text: bytes, size: int) -> Lines:
+        part = Lines(self.offset, lines, text)
+        self.offset += size
+        return part
 
     def _oversized(self) -> Oversized:
         """Run to the end of an endless line, keeping its beginning only."""
