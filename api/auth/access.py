@@ -56,9 +56,12 @@ class Access:
 
         A row of a tenant that is not theirs looks like one that does not exist: whoever then reads it finds nothing.
         """
+        tenant_id = self.owner(kind, row_id)
+        if self.principal.is_staff and tenant_id:
+            with self.write(tenant_id):
+                pass  # that they look is audited before they see anything
         with self.database.read() as connection:
-            self._enter(connection, self._own())
-            tenant_id = self._owner(connection, kind, row_id)
+            self._enter(connection, [tenant_id])
             yield connection, tenant_id
 
     def owner(self, kind: str, row_id: str) -> str:
@@ -71,10 +74,11 @@ class Access:
 
     @contextmanager
     def write(self, tenant_id: str) -> Iterator[sa.Connection]:
-        """A transaction in one tenant, committed at the end. What staff change is audited as theirs."""
+        """A transaction in one tenant, committed at the end. That staff act in a tenant is audited."""
         with self.database.write() as connection:
             self._enter(connection, [tenant_id])
-            if self.principal.is_staff:
+            # In no tenant there is nothing that could be changed.
+            if self.principal.is_staff and tenant_id:
                 write_audit(
                     connection,
                     tenant_id=tenant_id,

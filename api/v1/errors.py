@@ -81,6 +81,7 @@ def add_error_handlers(app: FastAPI) -> None:
         (HTTPException, _on_http_exception),
         (BadCursorError, _on_bad_cursor),
         (sa.exc.DataError, _on_unusable_value),
+        (sa.exc.IntegrityError, _on_race),
         (sa.exc.OperationalError, _on_database_away),
         (sa.exc.InterfaceError, _on_database_away),
         (sa.exc.TimeoutError, _on_database_away),
@@ -141,6 +142,14 @@ def _on_bad_cursor(_request: Request, _error: Exception) -> Response:
 
 def _on_unusable_value(_request: Request, _error: Exception) -> Response:
     return refusal(HTTPStatus.BAD_REQUEST, "unusable_value", "A value can't be stored or looked for.")
+
+
+def _on_race(_request: Request, error: Exception) -> Response:
+    """What the database refuses although it was checked, another transaction has made impossible meanwhile."""
+    _log.warning("constraint_refused", error=type(error).__qualname__)
+    return refusal(
+        HTTPStatus.CONFLICT, ErrorCode.CONCURRENCY_CONFLICT, "Somebody was quicker; load it again, then decide."
+    )
 
 
 def _on_database_away(_request: Request, error: Exception) -> Response:
