@@ -7,6 +7,7 @@ from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import Depends, Path, Request
+from pydantic import AfterValidator
 
 from api.auth.access import Access
 from lifecycle.options import LifecycleOptions
@@ -42,9 +43,6 @@ def _of_request(request: Request) -> Context:
 #: A route's parameter.
 ContextOfRequest = Annotated[Context, Depends(_of_request)]
 
-#: An id in an address. One that nothing can be called is not found, like any other that does not exist.
-RowId = Annotated[str, Path(min_length=1, max_length=128)]
-
 
 def findable(row_id: str) -> str:
     """An id that something could have; what nothing can be called becomes one that nothing has."""
@@ -58,3 +56,7 @@ def storable_or_nothing(value: str | None) -> str | None:
 
 def _is_storable(value: str) -> bool:
     return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+#: An id in an address. One that nothing can be called is not found, like any other that does not exist.
+RowId = Annotated[str, Path(min_length=1, max_length=128), AfterValidator(findable)]

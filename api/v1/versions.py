@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from api.v1.context import ContextOfRequest, RowId, findable, storable_or_nothing
+from api.v1.context import ContextOfRequest, RowId, storable_or_nothing
 from api.v1.forms import (
     History,
     HistoryStep,
@@ -59,7 +59,7 @@ def list_automation_versions(
 @router.get("/{version_id}")
 def read_automation_version(context: ContextOfRequest, version_id: RowId, response: Response) -> Version:
     """One version, with an ETag for `If-Match`."""
-    with context.access.read_of("automation_version", findable(version_id)) as (connection, tenant_id):
+    with context.access.read_of("automation_version", version_id) as (connection, tenant_id):
         found = read_version(connection, tenant_id, version_id)
     response.headers["ETag"] = etag(found.updated_at)
     return Version.model_validate(found)
@@ -68,7 +68,7 @@ def read_automation_version(context: ContextOfRequest, version_id: RowId, respon
 @router.get("/{version_id}/history")
 def read_version_history(context: ContextOfRequest, version_id: RowId, limit: Limit = 200) -> History:
     """Its steps, newest first."""
-    with context.access.read_of("automation_version", findable(version_id)) as (connection, tenant_id):
+    with context.access.read_of("automation_version", version_id) as (connection, tenant_id):
         read_version(connection, tenant_id, version_id)
         steps = read_history(connection, tenant_id, version_id, limit=limit)
     return History(items=[HistoryStep.model_validate(step) for step in steps])
@@ -77,7 +77,7 @@ def read_version_history(context: ContextOfRequest, version_id: RowId, limit: Li
 @router.get("/{version_id}/transitions")
 def read_version_transitions(context: ContextOfRequest, version_id: RowId) -> Moves:
     """Where it can go, whether the one who asks may, and what is missing."""
-    with context.access.read_of("automation_version", findable(version_id)) as (connection, tenant_id):
+    with context.access.read_of("automation_version", version_id) as (connection, tenant_id):
         moves = possible_moves(
             connection, tenant_id, version_id, actor_context=context.access.actor, options=context.options
         )
@@ -101,7 +101,7 @@ def change_version_status(
             "There is no such status.",
             [Detail("unknown_status", "status", f"One of: {', '.join(Status)}.")],
         ) from None
-    tenant_id = context.access.owner("automation_version", findable(version_id))
+    tenant_id = context.access.owner("automation_version", version_id)
     hints = _hints(body, if_match)
     reason = body.reason if body.reason is not None else body.deployment_reason
     with context.access.read() as connection:
@@ -145,7 +145,7 @@ def unblock_version(
     if_match: IfMatch = None,
 ) -> StatusResponse:
     """End a block: by hand, because the credentials work again, or as an override."""
-    tenant_id = context.access.owner("automation_version", findable(version_id))
+    tenant_id = context.access.owner("automation_version", version_id)
     with context.access.write(tenant_id) as connection:
         if body.mode == "credentials_verified":
             result = request_unblock_for_credentials(
