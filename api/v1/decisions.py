@@ -1,13 +1,15 @@
 """Decisions: what the monitor concluded, and what became of it."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 
 from api.v1.context import ContextOfRequest
-from api.v1.forms import Decision, DecisionPage
+from api.v1.forms import Decision, DecisionDetail, DecisionPage
 from lifecycle.cursors import Order, read_cursor
-from lifecycle.decisions import list_decisions
+from lifecycle.decisions import get_decision, list_decisions
+from lifecycle.errors import ErrorCode, LifecycleError
 
 router = APIRouter(prefix="/decisions", tags=["decisions"])
 
@@ -26,3 +28,13 @@ def list_all_decisions(
         items=[Decision.model_validate(one) for one in page.decisions],
         next=None if page.next is None else str(page.next),
     )
+
+
+@router.get("/{decision_id}")
+def read_decision(context: ContextOfRequest, decision_id: UUID) -> DecisionDetail:
+    """One decision: its numbers, its evidence, the tasks that came of it."""
+    with context.access.read_of("decision", str(decision_id)) as (connection, _tenant_id):
+        found = get_decision(connection, str(decision_id))
+    if found is None:
+        raise LifecycleError(ErrorCode.NOT_FOUND, "There is no such decision in this tenant.")
+    return DecisionDetail.model_validate(found)

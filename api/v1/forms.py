@@ -325,3 +325,69 @@ class Done(Form):
     """It is so; `already_applied` when it was before."""
 
     already_applied: bool
+
+
+class Evidence(Form):
+    """One event that a decision rests on."""
+
+    ordinal: int
+    event_id: str
+    source: str | None
+    partition: int | None
+    offset: int | None
+    sha256: str | None
+
+
+class DecisionDetail(Form):
+    """A decision with its numbers, its evidence and the tasks that came of it."""
+
+    summary: Decision
+    policy_version: int
+    observed: dict[str, Any]
+    threshold: dict[str, Any]
+    detail: dict[str, Any]
+    recorded_at: datetime
+    evidence: list[Evidence]
+    tasks: list[Task]
+
+
+class Credential(Form):
+    """A credential: its status, never its content."""
+
+    id: str
+    tenant_id: str
+    system_key: str
+    status: CredentialStatus
+    last_validated_at: datetime | None
+    updated_at: datetime
+
+
+class CredentialPage(Form):
+    """One page; `next` goes into `after`."""
+
+    items: list[Credential]
+    next: str | None
+
+
+class AuditRow(Form):
+    """One thing that was done."""
+
+    id: int
+    tenant_id: str | None
+    actor: str
+    invoked_via: str
+    system_initiated: bool
+    action_type: str
+    resource_type: str
+    resource_id: str
+    episode_id: str | None
+    decision_id: str | None
+    metadata: dict[str, Any]
+    created_at: datetime
+
+
+class AuditPage(Form):
+    """One page; `next` goes into `before`."""
+
+    items: list[AuditRow]
+    next: int | None

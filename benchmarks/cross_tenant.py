@@ -1,0 +1,29 @@
+"""Ask 100,000 times for what is another tenant's; the suite asks a thousand times (tests/api/test_cross_tenant.py).
+
+`python -m benchmarks.cross_tenant --requests 100000` needs a migrated, empty database in BREAKWATER_POSTGRES__URL.
+"""
+
+import argparse
+
+import sqlalchemy as sa
+
+from config.settings import load_settings
+from tests.api.cross_tenant_given import ask_as_every_role
+
+
+def main() -> None:
+    """Run it on the database of the settings, and say what was found."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    engine = sa.create_engine(load_settings().postgres.url.get_secret_value())
+    outcome = ask_as_every_role(engine, requests=chosen.requests, seed=chosen.seed)
+    print(f"requests: {outcome.requests}")
+    print(f"answers that differ from those for an unknown id: {len(outcome.told_apart)}")
+    print(f"answers that show something of another tenant: {len(outcome.shown)}")
+    print(f"rows of another tenant changed: {outcome.changed}")
+
+
+if __name__ == "__main__":
+    main()
