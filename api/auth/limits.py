@@ -11,6 +11,9 @@ from redis.exceptions import RedisError
 
 from config.settings import Auth
 
+#: Seconds for which Redis is not asked again when it did not answer: asking costs every request a connection.
+AWAY = 5.0
+
 _log = structlog.get_logger(__name__)
 
 
@@ -22,6 +25,7 @@ class RateLimits:
         self._user, self._address = parse(settings.user_limit), parse(settings.address_limit)
         self._change = parse(settings.change_limit)
         self._here = MovingWindowRateLimiter(MemoryStorage())
+        self._away_until = 0.0
         self._shared = None if redis_url is None else MovingWindowRateLimiter(_redis(redis_url))
 
     def wait_of_address(self, address: str) -> int | None:
@@ -36,16 +40,19 @@ class RateLimits:
         return wait
 
     def _wait(self, limit: RateLimitItem, *key: str) -> int | None:
-        for limiter in (self._shared, self._here):
-            if limiter is None:
-                continue
+        if self._shared is not None and time.monotonic() >= self._away_until:
             try:
-                if limiter.hit(limit, *key):
-                    return None
-                return max(1, ceil(limiter.get_window_stats(limit, *key).reset_time - time.time()))
+                return _hit(self._shared, limit, *key)
             except RedisError as error:
+                self._away_until = time.monotonic() + AWAY
                 _log.warning("rates_counted_here", error=type(error).__name__)
+        return _hit(self._here, limit, *key)
+
+
+def _hit(limiter: MovingWindowRateLimiter, limit: RateLimitItem, *key: str) -> int | None:
+    if limiter.hit(limit, *key):
         return None
+    return max(1, ceil(limiter.get_window_stats(limit, *key).reset_time - time.time()))
 
 
 def _redis(url: str) -> Storage:
