@@ -1,13 +1,14 @@
 """Ask 100,000 times for what is another tenant's; the suite asks a thousand times (tests/api/test_cross_tenant.py).
 
-`python -m benchmarks.cross_tenant --requests 100000` needs a migrated, empty database in BREAKWATER_POSTGRES__URL.
+`python -m benchmarks.cross_tenant [--requests 100000]` starts a PostgreSQL server of its own.
 """
 
 import argparse
 
 import sqlalchemy as sa
 
-from config.settings import load_settings
+from cli.embedded.postgres import EmbeddedPostgres
+from lifecycle.migrate import migrate
 from tests.api.cross_tenant_given import ask_as_every_role
 
 
@@ -17,8 +18,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    engine = sa.create_engine(load_settings().postgres.url.get_secret_value())
-    outcome = ask_as_every_role(engine, requests=chosen.requests, seed=chosen.seed)
+    with EmbeddedPostgres() as postgres:
+        postgres.create_database("tenants")
+        migrate(postgres.url("tenants"))
+        engine = sa.create_engine(postgres.url("tenants"), poolclass=sa.NullPool)
+        outcome = ask_as_every_role(engine, requests=chosen.requests, seed=chosen.seed)
     print(f"requests: {outcome.requests}")
     print(f"answers that differ from those for an unknown id: {len(outcome.told_apart)}")
     print(f"answers that show something of another tenant: {len(outcome.shown)}")
