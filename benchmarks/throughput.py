@@ -4,7 +4,8 @@
 
 All read the same events in the same run of this program, so the ratios to decoding alone hold where the times
 don't travel; several processes read them parted into files by workflow. Each measured command is a process of its
-own; its start-up is measured and taken off, and its peak memory is the operating system's figure.
+own; its start-up is measured and taken off, and its peak memory is the operating system's figure. On a machine that
+others use, too, compare the processor's time.
 """
 
 import argparse
@@ -46,6 +47,8 @@ class Run(NamedTuple):
     """One measured process."""
 
     seconds: float
+    #: Of the process and those that it started, user and system.
+    cpu_seconds: float
     peak_mib: float
 
 
@@ -57,7 +60,7 @@ def measure(command: Sequence[str]) -> Run:
     seconds = time.perf_counter() - begun
     if status != 0:
         sys.exit(f"failed: {' '.join(command)}")
-    return Run(seconds, usage.ru_maxrss / 1024)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def main() -> None:
@@ -69,7 +72,10 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3, help="the best of these counts")
     chosen = options.parse_args()
     print(f"{chosen.events:,} events, best of {chosen.rounds}, {os.cpu_count()} cores")
-    print(f"{'workflows':>10}  {'what':<36} {'events/s':>10} {'of decoding':>12} {'peak MiB':>9}")
+    print(
+        f"{'workflows':>10}  {'what':<36} {'events/s':>10} {'of decoding':>12} {'CPU µs':>7} {'of decoding':>12} "
+        f"{'peak MiB':>9}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for workflows in chosen.workflows:
             compare(Path(folder), chosen.events, workflows, chosen.processes, chosen.rounds)
@@ -94,13 +100,18 @@ def compare(folder: Path, events: int, workflows: int, processes: Sequence[int],
     for count in processes:
         name = f"run, recovery, {PARTS} files, {count} process{'es' if count > 1 else ''}"
         ways[name] = ([*kept, "--processes", str(count)], parts, empty_parts)
-    alone = 0.0
+    alone = cpu_alone = 0.0
     for name, (command, full, nothing) in ways.items():
         best = min((_once(command, full, folder) for _ in range(rounds)), key=lambda run: run.seconds)
-        start = min(_once(command, nothing, folder).seconds for _ in range(rounds))
-        rate = events / (best.seconds - start)
-        alone = alone or rate
-        print(f"{workflows:>10,}  {name:<36} {rate:>10,.0f} {rate / alone:>12.3f} {best.peak_mib:>9,.0f}", flush=True)
+        start = min((_once(command, nothing, folder) for _ in range(rounds)), key=lambda run: run.seconds)
+        rate = events / (best.seconds - start.seconds)
+        cpu = (best.cpu_seconds - start.cpu_seconds) / events * 1e6
+        alone, cpu_alone = alone or rate, cpu_alone or cpu
+        print(
+            f"{workflows:>10,}  {name:<36} {rate:>10,.0f} {rate / alone:>12.3f} {cpu:>7.2f} {cpu_alone / cpu:>12.3f} "
+            f"{best.peak_mib:>9,.0f}",
+            flush=True,
+        )
 
 
 def part(file: Path, folder: Path, count: int) -> None:
