@@ -230,7 +230,7 @@ def test_a_flood_of_made_up_versions_holds_nobody_up_and_fills_no_memory(
         broker.write([*made_up, new(1, "late"), started(1, "a")], partition=0)
         monitor.wait_for_events(1)
         monitor.wait_for("room is made", lambda: len(monitor.dead_letters) >= 5_001)
-        assert waiting(monitor) == MAX_COUNT
+        assert MAX_COUNT * 9 // 10 <= waiting(monitor) <= MAX_COUNT, "a tenth is freed at once"
         assert len(asked) < 100, "asked for together, not one by one"
         add(engine, "v2", "wf2")
         monitor.wait_for_events(2)
