@@ -79,9 +79,7 @@ def list_versions(
 
 def read_version(connection: sa.Connection, tenant_id: str, automation_version_id: str) -> VersionSummary:
     """One version of a tenant; `LifecycleError` when it has no such one."""
-    row = connection.execute(
-        _summaries().where(_versions.tenant_id == tenant_id, _versions.id == automation_version_id)
-    ).first()
+    row = connection.execute(_ONE, {"tenant": tenant_id, "version": automation_version_id}).first()
     if row is None:
         raise not_found()
     return _summary(row)
@@ -160,3 +158,7 @@ def _summary(row: sa.Row[Any]) -> VersionSummary:
         project_id=row.project_id,
         project_status=row.project_status,
     )
+
+
+#: Built once: building it costs more than Postgres takes to answer it.
+_ONE = _summaries().where(_versions.tenant_id == sa.bindparam("tenant"), _versions.id == sa.bindparam("version"))

@@ -3,12 +3,11 @@
 The database shows and takes rows of these tenants alone, so that a filter that somebody forgot leaks nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from api.auth.principal import EVERY_TENANT, Principal
 from api.database import Database
@@ -104,30 +103,20 @@ class Access:
         return self.principal.tenants if isinstance(self.principal.tenants, str) else sorted(self.principal.tenants)
 
     def _enter(self, connection: sa.Connection, tenants: list[str] | str) -> None:
-        shown = (
-            sa.literal(EVERY_TENANT) if isinstance(tenants, str) else sa.cast(sa.cast(tenants, ARRAY(sa.Text)), sa.Text)
-        )
-        connection.execute(
-            sa.select(
-                sa.func.set_config("role", ROLE, True),
-                sa.func.set_config("breakwater.tenants", shown, True),
+        """Take the role and name the tenants; a member's roles come with the same question."""
+        shown = tenants if isinstance(tenants, str) else _array(tenants)
+        if self.principal.tenant_id is None or self.principal.is_service:
+            connection.execute(_ENTER, {"tenants": shown})
+            return
+        # A token outlives what it was given for: the membership is looked at each time, its roles too.
+        roles = (
+            connection.execute(
+                _ENTER_AS_MEMBER,
+                {"tenants": shown, "tenant": self.principal.tenant_id, "user": self.principal.subject},
             )
+            .one()
+            .roles
         )
-        if self.principal.tenant_id is not None and not self.principal.is_service:
-            self._check_membership(connection, self.principal.tenant_id)
-
-    def _check_membership(self, connection: sa.Connection, tenant_id: str) -> None:
-        """A token outlives what it was given for: the membership is looked at each time, its roles too."""
-        roles = connection.execute(
-            sa.select(_memberships.roles)
-            .join(tables.tenants, _tenants.id == _memberships.tenant_id)
-            .where(
-                _memberships.tenant_id == tenant_id,
-                _memberships.user_id == self.principal.subject,
-                _memberships.status == AccountStatus.ACTIVE,
-                _tenants.status == AccountStatus.ACTIVE,
-            )
-        ).scalar()
         if roles is None or not self.principal.roles <= set(roles):
             raise LifecycleError(ErrorCode.FORBIDDEN, "Your membership of this tenant does not allow this any more.")
 
@@ -137,3 +126,28 @@ class Access:
         found = connection.execute(sa.select(sa.func.tenant_of(kind, row_id))).scalar()
         # No tenant is called by the empty text, so nothing is found in it.
         return found if isinstance(found, str) and self.principal.may_act_in(found) else ""
+
+
+def _array(tenants: Iterable[str]) -> str:
+    """Tenant ids as the text of a Postgres array; ids may hold anything."""
+    quoted = (one.replace("\\", "\\\\").replace('"', '\\"') for one in tenants)
+    return "{" + ",".join(f'"{one}"' for one in quoted) + "}"
+
+
+_ENTER = sa.select(
+    sa.func.set_config("role", ROLE, True),
+    sa.func.set_config("breakwater.tenants", sa.bindparam("tenants", type_=sa.Text), True),
+)
+#: The membership is read as the tables' owner, by its whole key.
+_ENTER_AS_MEMBER = _ENTER.add_columns(
+    sa.select(_memberships.roles)
+    .join(tables.tenants, _tenants.id == _memberships.tenant_id)
+    .where(
+        _memberships.tenant_id == sa.bindparam("tenant"),
+        _memberships.user_id == sa.bindparam("user"),
+        _memberships.status == AccountStatus.ACTIVE,
+        _tenants.status == AccountStatus.ACTIVE,
+    )
+    .scalar_subquery()
+    .label("roles")
+)

@@ -1,7 +1,6 @@
 """The API as an application of its own, mounted at `/v1`."""
 
 import traceback
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -73,18 +72,13 @@ def create_v1_app(parts: ApiParts) -> FastAPI:
         app.include_router(part.router)
     add_error_handlers(app)
 
-    @app.middleware("http")
-    async def never_a_bare_error(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        """A fault of ours is logged by its type and place, without its words, and answered in the common form."""
-        try:
-            return await go_on(request)
-        except Exception as error:  # noqa: BLE001  (the boundary of a request)
-            return _broken(error)
-
+    # Answered here, and then raised on to the outermost guard.
+    app.add_exception_handler(Exception, _on_fault_of_ours)
     return app
 
 
-def _broken(error: Exception) -> Response:
+async def _on_fault_of_ours(_request: Request, error: Exception) -> Response:
+    """A fault of ours is logged by its type and place, without its words, and answered in the common form."""
     frames = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-3:]]
     _log.error("request_failed", error=type(error).__qualname__, place=frames)
     return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side; it is in the log.")

@@ -34,7 +34,7 @@ class Context:
         return begin
 
 
-def _of_request(request: Request) -> Context:
+async def _of_request(request: Request) -> Context:  # on the loop: it waits for nothing
     context = request.state.context
     assert isinstance(context, Context)
     return context
