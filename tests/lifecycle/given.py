@@ -68,7 +68,8 @@ def rows(engine: sa.Engine, table: sa.Table, **where: Any) -> list[Mapping[str, 
     order = [column for column in (table.c.get("created_at"), *table.primary_key) if column is not None]
     query = sa.select(table).where(*(table.c[name] == value for name, value in where.items())).order_by(*order)
     with engine.connect() as connection:
-        return [row._mapping for row in connection.execute(query)]
+        found: list[Mapping[str, Any]] = [dict(row._mapping) for row in connection.execute(query)]
+        return found
 
 
 def row(engine: sa.Engine, table: sa.Table, **where: Any) -> Mapping[str, Any]:
