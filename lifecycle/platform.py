@@ -100,25 +100,25 @@ class HttpPlatform:
     def _ask(self, method: str, workflow_id: str, action: str, idempotency_key: str | None) -> httpx2.Response:
         path = f"/wrk-api/workflows/{quote(workflow_id, safe='')}{action}"
         headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
-        fault = PlatformFault.UNREACHABLE
+        faults: list[PlatformFault] = []
         for number in range(TRIES):
             if number:
                 self._sleep(FIRST_WAIT.total_seconds() * 2 ** (number - 1))
             try:
                 response = self._client.request(method, path, headers=headers)
             except httpx2.TimeoutException:
-                fault = PlatformFault.TIMED_OUT
+                faults.append(PlatformFault.TIMED_OUT)
                 continue
             except httpx2.HTTPError:
-                fault = PlatformFault.UNREACHABLE
+                faults.append(PlatformFault.UNREACHABLE)
                 continue
             if response.is_success:
                 return response
-            fault = _fault_of(response.status_code)
-            if fault not in UNCERTAIN:
+            faults.append(_fault_of(response.status_code))
+            if faults[-1] not in UNCERTAIN:
                 break
-        # Without a cause: it may quote the address or the token.
-        raise PlatformError(fault) from None
+        # A refusal says nothing of an earlier try whose answer never came. Without a cause: it may quote the token.
+        raise PlatformError(next((fault for fault in faults if fault in UNCERTAIN), faults[-1])) from None
 
 
 def _fault_of(status: int) -> PlatformFault:

@@ -21,6 +21,9 @@ from lifecycle.versions import lock_version
 FIRST_WAIT = timedelta(seconds=10)
 LONGEST_WAIT = timedelta(minutes=15)
 
+#: So many earlier tries of one intent may still be on their way to the platform.
+LATE_KEYS = 5
+
 #: Operations hear of an intent that so many tries have not ended.
 TELL_AFTER = 3
 
@@ -68,9 +71,8 @@ def _try(transact: Transact, platform: Platform, row: sa.Row[tuple[object, ...]]
     with transact() as connection:
         wanted = wanted_state(connection, row.tenant_id, row.wrk_workflow_id)
     try:
-        make_platform(
-            platform, row.wrk_workflow_id, wanted, idempotency_key=f"{row.idempotency_key}:sweep:{row.attempts}"
-        )
+        for key in _keys(row):
+            make_platform(platform, row.wrk_workflow_id, wanted, idempotency_key=key)
     except PlatformError as error:
         with transact() as connection:
             connection.execute(
@@ -88,6 +90,17 @@ def _try(transact: Transact, platform: Platform, row: sa.Row[tuple[object, ...]]
         done = row.kind == IntentKind.REPLACE
         end_intent(connection, row.id, IntentStatus.COMMITTED if done else IntentStatus.COMPENSATED)
     return True
+
+
+def _keys(row: sa.Row[tuple[object, ...]]) -> list[str]:
+    """The keys to ask with, the last of them a new one.
+
+    Those that were asked with before come first: one that the platform has seen does nothing, and one that is still on
+    its way, in a question that hangs somewhere, will do nothing any more when it arrives.
+    """
+    first = max(0, row.attempts - LATE_KEYS)
+    earlier = [f"{row.idempotency_key}:sweep:{attempt}" for attempt in range(first, row.attempts)]
+    return [row.idempotency_key, *earlier, f"{row.idempotency_key}:sweep:{row.attempts}"]
 
 
 def _tell(connection: sa.Connection, row: sa.Row[tuple[object, ...]], options: LifecycleOptions) -> None:

@@ -105,6 +105,8 @@ FAULTS = {
     "it does it and fails three times": ([Fault.FAIL_AFTER] * 3, False),
     "it does it and loses three answers": ([Fault.LOSE_ANSWER] * 3, False),
     "it hangs three times": ([Fault.HANG] * 3, False),
+    "it hangs, and refuses when it is asked again": ([Fault.HANG, Fault.REFUSE], False),
+    "it does it, loses the answer, and refuses the second time": ([Fault.LOSE_ANSWER, Fault.REFUSE], False),
 }
 
 
@@ -173,7 +175,7 @@ def test_a_sweeper_that_dies_leaves_the_rest_to_the_next(engine: sa.Engine, plat
     kill = Kill(4)
     with pytest.raises(Killed):
         deploys(engine, KilledPlatform(client(platform), kill), kill.transact(engine))
-    for at in range(1, 9):
+    for at in range(1, 25):
         with engine.begin() as connection:
             connection.execute(sa.update(tables.platform_intents).values(next_attempt_at=sa.func.clock_timestamp()))
         kill = Kill(at)
