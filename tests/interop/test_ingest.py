@@ -148,7 +148,8 @@ def test_only_posts_are_taken(server: Server) -> None:
 
 def test_the_console_is_where_it_was(server: Server) -> None:
     assert httpx.get(server.url + "/console/tasks").status_code == 200
-    assert httpx.post(server.url + "/v1/run-events/other").status_code == 403
+    assert httpx.post(server.url + "/console/tasks").status_code == 403
+    assert httpx.post(server.url + "/v1/run-events/other").status_code == 404
 
 
 @pytest.mark.parametrize(
