@@ -21,9 +21,12 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Chromium as the machine has it."""
+    """Chromium as the machine has it.
+
+    For one module: Playwright's event loop runs in this thread as long as it is there, and no other test could start one.
+    """
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no Chromium on PATH: the console is not tried in a browser")

@@ -34,6 +34,7 @@ class Topics:
             events_topic=f"run_events.{number}",
             control_topic=f"monitor_control.{number}",
             status_topic=f"automation_status_changed.{number}",
+            credential_topic=f"credential_events.{number}",
             dead_letter_topic=f"run_events.dead_letter.{number}",
             decisions_dead_letter_topic=f"decisions.dead_letter.{number}",
         )
