@@ -72,7 +72,7 @@ def test_topics_doubled_in_mid_stream_change_no_decision(topics: Topics, tmp_pat
             wait_for("the new partitions", lambda name=name: any(name in metrics(one) for one in ports))  # type: ignore[misc]
         old.commit_transaction(30)
         new.commit_transaction(30)
-        wait_for("all decisions", lambda: ids(tmp_path) >= then.keys())
+        wait_for("all decisions", lambda: ids(tmp_path) >= then.keys(), patience=90)
         end_well(process)
     assert {decision.decision_id: decision for decision in written(tmp_path)} == then
     assert len(written(tmp_path)) == len(then), "nothing twice"
