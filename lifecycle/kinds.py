@@ -211,6 +211,7 @@ class AuditAction(StrEnum):
     HOLD_DECISION = "hold_decision"
     END_HOLD = "end_hold"
     STAFF_ACCESS = "staff_access"
+    CHANGE_SYSTEM_CONFIG = "change_system_config"
 
 
 class Channel(StrEnum):

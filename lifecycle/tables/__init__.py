@@ -1,5 +1,6 @@
 """Every table of the lifecycle as SQLAlchemy Core; the migrations are proven equal to it."""
 
+from lifecycle.tables.breaker import blacklist_version, system_config, system_config_versions
 from lifecycle.tables.columns import metadata
 from lifecycle.tables.credentials import automation_version_credentials, credential_events, credentials
 from lifecycle.tables.decisions import (
@@ -39,6 +40,7 @@ __all__ = [
     "automation_versions",
     "automation_versions_status_history",
     "automations",
+    "blacklist_version",
     "block_reasons",
     "channel_outages",
     "contacts",
@@ -62,6 +64,8 @@ __all__ = [
     "qa_results",
     "quotes",
     "stuck_executions",
+    "system_config",
+    "system_config_versions",
     "systems",
     "tasks",
     "tenants",

@@ -19,7 +19,14 @@ TENANTS = ("t1", "t2")
 #: What every tenant may read: the display names of systems.
 SHARED = {"systems"}
 #: What no tenant may read: it tells of the platform.
-PLATFORM = {"channel_outages", "dead_letters", "provider_incidents"}
+PLATFORM = {
+    "blacklist_version",
+    "channel_outages",
+    "dead_letters",
+    "provider_incidents",
+    "system_config",
+    "system_config_versions",
+}
 
 TABLES = {table.name: table for table in tables.metadata.sorted_tables}
 OF_A_TENANT = sorted(name for name, table in TABLES.items() if "tenant_id" in table.c)
