@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lifecycle.capabilities import CAPABILITIES, Capability, Role
+from lifecycle.capabilities import CAPABILITIES, OWNER_CAPABILITIES, Capability, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,11 @@ class ActorContext:
     def system_initiated(self) -> bool:
         """True where no person asked."""
         return self.user_id is None
+
+    def capabilities_over(self, owner_user_id: str | None) -> frozenset[Capability]:
+        """What they may do with a version of an automation that this user owns."""
+        owns = self.user_id is not None and self.user_id == owner_user_id
+        return self.capabilities | (OWNER_CAPABILITIES if owns else frozenset())
 
     @classmethod
     def of_user(cls, user_id: str, invoked_via: str, capabilities: Iterable[Capability] = ()) -> "ActorContext":

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from lifecycle.actors import ActorContext
 from lifecycle.capabilities import Capability
-from lifecycle.checklist import capabilities_for
 from lifecycle.dispatch import operation_for
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.manual_block import block
@@ -79,7 +78,7 @@ def change_status(
 
 def allowed_transition(version: LockedVersion, requested: Status, actor_context: ActorContext) -> Transition:
     """The move from where a version is; `LifecycleError` when there is none, or the asking one may not make it."""
-    capabilities = capabilities_for(actor_context, version.owner_user_id)
+    capabilities = actor_context.capabilities_over(version.owner_user_id)
     if not capabilities - _HARMLESS:
         raise forbidden()
     check_active(version)

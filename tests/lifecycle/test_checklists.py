@@ -4,11 +4,9 @@ import sqlalchemy as sa
 
 from lifecycle.actors import ActorContext
 from lifecycle.capabilities import CAPABILITIES, Role
-from lifecycle.checklist import PossibleMove, possible_moves
+from lifecycle.checklists import PossibleMove, possible_moves
 from lifecycle.options import LifecycleOptions
-from lifecycle.prerequisites import Asked
 from lifecycle.statuses import Status
-from lifecycle.versions import lock_version
 from tests.lifecycle.given import content
 from tests.lifecycle.test_change_status import ADMIN, ONLY_PROJECT, change, given
 
@@ -16,15 +14,13 @@ from tests.lifecycle.test_change_status import ADMIN, ONLY_PROJECT, change, give
 def moves(engine: sa.Engine, actor: ActorContext = ADMIN) -> dict[str, PossibleMove]:
     """The moves of the version `w1` by where they lead."""
     with engine.begin() as connection:
-        version = lock_version(connection, "t1", "w1")
-        assert version is not None
-        found = possible_moves(Asked(connection, version, LifecycleOptions()), actor)
+        found = possible_moves(connection, "t1", "w1", actor_context=actor, options=LifecycleOptions())
     return {move.target: move for move in found}
 
 
 def missing(move: PossibleMove) -> list[str]:
     """What does not hold."""
-    return [one.prerequisite for one in move.requirements if one.missing is not None]
+    return [one.code for one in move.prerequisites if one.missing is not None]
 
 
 def test_moves_are_shown_with_what_is_missing(engine: sa.Engine) -> None:
@@ -37,14 +33,14 @@ def test_moves_are_shown_with_what_is_missing(engine: sa.Engine) -> None:
         "pass_rate_reached",
         "deployment_and_rollback_planned",
     ]
-    assert found["Build in Progress"].requirements == ()
+    assert found["Build in Progress"].prerequisites == []
     assert content(engine) == before
 
 
 def test_what_holds_is_shown_as_held(engine: sa.Engine) -> None:
     given(engine, Status.QA_AND_TESTING)
     launch = moves(engine)["Ready to Launch"]
-    assert len(launch.requirements) == 3
+    assert (launch.ready, len(launch.prerequisites)) == (True, 3)
     assert missing(launch) == []
 
 
