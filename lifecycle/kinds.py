@@ -172,6 +172,48 @@ class BlacklistSource(StrEnum):
     POLICY = "policy"  #: a policy's half-open probe
 
 
+class Trigger(StrEnum):
+    """What wants to start a run (40.5)."""
+
+    SCHEDULE = "schedule"
+    WEBHOOK = "webhook"
+    API = "api"
+    MANUAL = "manual"
+
+
+class AdmissionVerdict(StrEnum):
+    """What the admission gate answers."""
+
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+
+
+class RefusalCode(StrEnum):
+    """Why a run is not admitted, the first that applies in this order (40.5)."""
+
+    WORKFLOW_BLACKLISTED = "workflow_blacklisted"
+    AUTOMATION_BLOCKED = "automation_blocked"
+    AUTOMATION_PAUSED = "automation_paused"
+    AUTOMATION_ARCHIVED = "automation_archived"
+    AUTOMATION_NOT_LIVE = "automation_not_live"  #: it was never launched, or no version is bound to the workflow
+    WORKFLOW_ON_HOLD = "workflow_on_hold"
+
+
+class GateHoldKind(StrEnum):
+    """What a credit case holds back at the gate (50.2)."""
+
+    QUARANTINE = "quarantine"  #: all runs of the workflow
+    BLOCK_DISPATCH = "block_dispatch"  #: what one execution asks for
+    REQUIRE_ACK = "require_ack"  #: all runs, until an operator has acknowledged the case
+
+
+class LeakKind(StrEnum):
+    """What got past the admission gate."""
+
+    WITHOUT_ADMISSION = "without_admission"  #: nobody asked, or the answer was no
+    AFTER_BLOCK = "after_block"  #: admitted, but more than a second after it was forbidden
+
+
 class DecisionKind(StrEnum):
     """What the monitor may conclude (20.1): labels and filters; a row may hold a newer word."""
 
@@ -212,6 +254,8 @@ class AuditAction(StrEnum):
     END_HOLD = "end_hold"
     STAFF_ACCESS = "staff_access"
     CHANGE_SYSTEM_CONFIG = "change_system_config"
+    HOLD_AT_GATE = "hold_at_gate"
+    RELEASE_AT_GATE = "release_at_gate"
 
 
 class Channel(StrEnum):

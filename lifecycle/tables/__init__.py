@@ -1,5 +1,6 @@
 """Every table of the lifecycle as SQLAlchemy Core; the migrations are proven equal to it."""
 
+from lifecycle.tables.admissions import admissions, enforcement_leaks, gate_holds
 from lifecycle.tables.breaker import blacklist_version, system_config, system_config_versions
 from lifecycle.tables.columns import metadata
 from lifecycle.tables.credentials import automation_version_credentials, credential_events, credentials
@@ -34,6 +35,7 @@ APPEND_ONLY_TABLES = ("audit_logs", "automation_versions_status_history")
 
 __all__ = [
     "APPEND_ONLY_TABLES",
+    "admissions",
     "audit_logs",
     "automatic_stops",
     "automation_version_credentials",
@@ -50,6 +52,8 @@ __all__ = [
     "decision_evidence",
     "decisions",
     "deliveries",
+    "enforcement_leaks",
+    "gate_holds",
     "holds",
     "memberships",
     "metadata",
