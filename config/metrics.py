@@ -60,6 +60,11 @@ INGEST_ITEMS = Counter(
     ["input", "outcome"],
 )
 INGEST_REQUESTS = Counter("breakwater_ingest_requests_total", "Requests with run events, by HTTP status.", ["status"])
+BLACKLIST_FALLBACKS = Counter(
+    "breakwater_blacklist_fallbacks_total",
+    "Questions about the blacklist that the copy in memory could not answer, by who did (redis, postgres, nobody).",
+    ["answered_by"],
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,16 @@ class EmbeddedRedis:
         """After `kill`: return when it takes connections again."""
         self._keep(self._spawn(), self._cleanup)
 
+    def pause(self) -> None:
+        """Let it stand still, as on an overloaded machine: connections are taken, nothing is answered."""
+        if self._child is not None:
+            os.kill(self._child.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """After `pause`: it goes on as if nothing had been."""
+        if self._child is not None:
+            os.kill(self._child.pid, signal.SIGCONT)
+
     def url(self) -> str:
         """The address for redis-py, with the password."""
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"

@@ -1,0 +1,70 @@
+"""Words for the tests of the breaker's store: a Redis of one's own, the blacklist by hand, patience."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from cli.embedded.redis import EmbeddedRedis
+from lifecycle import tables
+from lifecycle.breaker.blacklist_store import BlacklistStore
+from lifecycle.breaker.invalidation import announce
+
+
+def wait_until(reached: Callable[[], bool], patience: float = 20) -> None:
+    """Return once `reached()`, or fail."""
+    give_up = time.monotonic() + patience
+    while not reached():
+        assert time.monotonic() < give_up, "it was never reached"
+        time.sleep(0.005)
+
+
+@contextmanager
+def paused(server: EmbeddedRedis) -> Iterator[None]:
+    """Redis takes connections and answers nothing."""
+    server.pause()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+@contextmanager
+def started(engine: sa.Engine, redis_url: str | None) -> Iterator[BlacklistStore]:
+    """A store that keeps its copy."""
+    store = BlacklistStore(engine, redis_url)
+    store.start()
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def put_on(engine: sa.Engine, workflow_id: str = "wf1", tenant_id: str = "t1", *, told: bool = True) -> None:
+    """Put a workflow on the blacklist; told at once, or found out by the relay."""
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(tables.workflow_blacklist).values(
+                tenant_id=tenant_id,
+                workflow_id=workflow_id,
+                workflow_name=workflow_id,
+                source="manual",
+                reason="manual:x",
+                blacklisted_by="u9",
+            )
+        )
+        if told:
+            announce(connection, tenant_id, workflow_id)
+
+
+def take_off(engine: sa.Engine, workflow_id: str = "wf1", tenant_id: str = "t1") -> None:
+    """Take it off."""
+    table = tables.workflow_blacklist
+    with engine.begin() as connection:
+        connection.execute(
+            sa.update(table)
+            .where(table.c.tenant_id == tenant_id, table.c.workflow_id == workflow_id, table.c.removed_at.is_(None))
+            .values(removed_at=sa.func.clock_timestamp(), removed_by="u9")
+        )
+        announce(connection, tenant_id, workflow_id)
