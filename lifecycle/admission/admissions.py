@@ -1,0 +1,206 @@
+"""Answer requests to start runs, and remember each answer by its key (40.5).
+
+Many requests share one transaction, whichever way they came: the gate's two forms differ in nothing that matters.
+Only Postgres answers. A copy in memory or in Redis could be told late of a block; and an answer that nobody
+remembers could be given twice (docs/decisions/0011).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from lifecycle import tables
+from lifecycle.admission.facts import WorkflowFacts, read_blocked_dispatchers, read_facts
+from lifecycle.admission.predicate import Facts, why_not
+from lifecycle.ids import stable_id
+from lifecycle.kinds import AdmissionVerdict, GateHoldKind, RefusalCode, Trigger
+
+#: At most so many requests in one transaction.
+MAX_BATCH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody wants to start a run."""
+
+    workflow_id: str
+    trigger: Trigger
+    idempotency_key: str
+    #: Those that the asking one acts for; None: every tenant.
+    tenants: frozenset[str] | None
+    #: The execution that asks for it, where one does.
+    parent_execution_id: str | None = None
+    #: `topic/partition/offset`; None when it did not come from a log.
+    position: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered, now or the first time that the key was used."""
+
+    tenant_id: str
+    workflow_id: str
+    automation_version_id: str | None
+    execution_id: str
+    trigger: Trigger
+    verdict: AdmissionVerdict
+    #: None when admitted.
+    code: RefusalCode | None
+    probe: bool
+    #: Of the request that was answered first.
+    position: str | None
+    decided_at: datetime
+
+
+class Unanswerable(StrEnum):
+    """Why a request has no answer; nothing is remembered of it."""
+
+    UNKNOWN_WORKFLOW = "unknown_workflow"  #: or another tenant's
+    KEY_REUSED = "idempotency_key_reused"  #: the key was used for another workflow or trigger
+
+
+class _Row(NamedTuple):
+    """What would be written for a request."""
+
+    tenant_id: str
+    idempotency_key: str
+    execution_id: str
+    workflow_id: str
+    automation_version_id: str | None
+    trigger: Trigger
+    verdict: AdmissionVerdict
+    code: RefusalCode | None
+    probe: bool
+    position: str | None
+
+
+_INSERT = sa.text(
+    """
+    INSERT INTO admissions (tenant_id, idempotency_key, execution_id, workflow_id, automation_version_id, "trigger",
+        verdict, code, probe, position)
+    SELECT * FROM unnest(CAST(:tenant_id AS text[]), CAST(:idempotency_key AS text[]), CAST(:execution_id AS uuid[]),
+        CAST(:workflow_id AS text[]), CAST(:automation_version_id AS text[]), CAST(:trigger AS text[]),
+        CAST(:verdict AS text[]), CAST(:code AS text[]), CAST(:probe AS boolean[]), CAST(:position AS text[]))
+    ON CONFLICT DO NOTHING RETURNING execution_id::text, decided_at
+    """
+)
+_admissions = tables.admissions.c
+
+
+def execution_id_of(tenant_id: str, idempotency_key: str) -> str:
+    """The execution that a key stands for, admitted or not."""
+    return stable_id("admission", tenant_id, idempotency_key)
+
+
+def answer(connection: sa.Connection, requests: Sequence[Request]) -> list[Answer | Unanswerable]:
+    """Answer requests in their order; durable once the caller's transaction is.
+
+    A key that was used before gets its first answer. Of two requests with one key in a batch the first counts. Two
+    or three statements for up to `MAX_BATCH` requests; batches that share keys wait for each other.
+    """
+    facts = read_facts(connection, {request.workflow_id for request in requests})
+    parents = {request.parent_execution_id for request in requests if request.parent_execution_id is not None}
+    dispatchers = read_blocked_dispatchers(connection, parents)
+    wanted: dict[str, _Row] = {}
+    asked: list[str | None] = []
+    for request in requests:
+        known = facts.get(request.workflow_id)
+        if known is None or not (request.tenants is None or known.tenant_id in request.tenants):
+            asked.append(None)
+            continue
+        execution_id = execution_id_of(known.tenant_id, request.idempotency_key)
+        asked.append(execution_id)
+        if execution_id not in wanted:
+            wanted[execution_id] = _row(request, known, execution_id, dispatchers)
+    answers = _keep(connection, wanted)
+    return [
+        Unanswerable.UNKNOWN_WORKFLOW if execution_id is None else _of_request(answers[execution_id], request)
+        for request, execution_id in zip(requests, asked, strict=True)
+    ]
+
+
+def find_answer(connection: sa.Connection, tenant_id: str, execution_id: str) -> Answer | None:
+    """What was answered for an execution; None when nobody asked."""
+    row = connection.execute(
+        sa.select(tables.admissions).where(_admissions.tenant_id == tenant_id, _admissions.execution_id == execution_id)
+    ).first()
+    return None if row is None else _read(row)
+
+
+def _row(request: Request, known: WorkflowFacts, execution_id: str, dispatchers: set[tuple[str, str]]) -> _Row:
+    holds = known.holds
+    if request.parent_execution_id is not None and (known.tenant_id, request.parent_execution_id) in dispatchers:
+        holds |= {GateHoldKind.BLOCK_DISPATCH}
+    code = why_not(Facts(known.blacklisted, known.status, holds))
+    return _Row(
+        known.tenant_id,
+        request.idempotency_key,
+        execution_id,
+        request.workflow_id,
+        known.automation_version_id,
+        request.trigger,
+        AdmissionVerdict.ADMITTED if code is None else AdmissionVerdict.REFUSED,
+        code,
+        False,
+        request.position,
+    )
+
+
+def _keep(connection: sa.Connection, wanted: Mapping[str, _Row]) -> Mapping[str, Answer]:
+    """Write rows that are not there yet; the answer of each, the new or the old one."""
+    if not wanted:
+        return {}
+    # In one order for everybody, so that batches with the same keys can't wait for each other in a circle.
+    rows = [wanted[execution_id] for execution_id in sorted(wanted)]
+    columns = {name: list(values) for name, values in zip(_Row._fields, zip(*rows, strict=True), strict=True)}
+    written = {row.execution_id: row.decided_at for row in connection.execute(_INSERT, columns)}
+    answers = {}
+    for execution_id, decided_at in written.items():
+        row = wanted[execution_id]
+        answers[execution_id] = Answer(
+            tenant_id=row.tenant_id,
+            workflow_id=row.workflow_id,
+            automation_version_id=row.automation_version_id,
+            execution_id=execution_id,
+            trigger=row.trigger,
+            verdict=row.verdict,
+            code=row.code,
+            probe=row.probe,
+            position=row.position,
+            decided_at=decided_at,
+        )
+    known = [execution_id for execution_id in wanted if execution_id not in written]
+    if known:
+        # A statement of its own sees what those have committed whom the insert waited for.
+        found = connection.execute(
+            sa.select(tables.admissions).where(_admissions.execution_id == sa.any_(sa.literal(known, _UUIDS)))
+        )
+        answers |= {row.execution_id: _read(row) for row in found}
+    return answers
+
+
+_UUIDS = sa.ARRAY(sa.Uuid(as_uuid=False))
+
+
+def _of_request(found: Answer, request: Request) -> Answer | Unanswerable:
+    is_same = found.workflow_id == request.workflow_id and found.trigger == request.trigger
+    return found if is_same else Unanswerable.KEY_REUSED
+
+
+def _read(row: sa.Row[tuple[object, ...]]) -> Answer:
+    return Answer(
+        tenant_id=row.tenant_id,
+        workflow_id=row.workflow_id,
+        automation_version_id=row.automation_version_id,
+        execution_id=row.execution_id,
+        trigger=Trigger(row.trigger),
+        verdict=AdmissionVerdict(row.verdict),
+        code=None if row.code is None else RefusalCode(row.code),
+        probe=row.probe,
+        position=row.position,
+        decided_at=row.decided_at,
+    )
