@@ -7,12 +7,13 @@ make no sense never fires.
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from config.credit_profiles import Number, ProfileName
 from config.settings import Duration
 from dataflows.detectors.policies import (
     AuthFailuresPolicy,
@@ -79,8 +80,8 @@ class _CircuitBreaker(_Section):
 
 
 class _Credits(_Section):
-    profile: Literal["default", "sintraprime"] = "default"
-    absolute_cap: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    profile: ProfileName = ProfileName.DEFAULT
+    absolute_cap: Number | None = None
 
 
 class _Silence(_Section):
@@ -165,6 +166,7 @@ def _overlay(base: PolicySet, layer: _Layer) -> PolicySet:
         stuck_executions=_replace(base.stuck_executions, layer.stuck_executions),
         circuit_breaker=_replace(base.circuit_breaker, layer.circuit_breaker),
         silence=_replace(base.silence, layer.silence),
+        credits=_replace(base.credits, layer.credits),
     )
 
 

@@ -5,6 +5,7 @@ all workflows that it holds for, so detectors built from it are shared too.
 """
 
 from datetime import timedelta
+from decimal import Decimal
 
 import msgspec
 
@@ -37,6 +38,15 @@ class CircuitBreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
     window: timedelta = timedelta(minutes=60)
 
 
+class CreditsPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How the cost of a run is judged (20.5, 50.2)."""
+
+    #: The name of a profile.
+    profile: str = "default"
+    #: A run of so many credits is SEV1 at least, whatever the baseline; None is off.
+    absolute_cap: Decimal | None = None
+
+
 class SilencePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Thresholds of 20.6."""
 
@@ -53,6 +63,7 @@ class PolicySet(msgspec.Struct, frozen=True, kw_only=True):
     stuck_executions: StuckExecutionsPolicy = StuckExecutionsPolicy()
     circuit_breaker: CircuitBreakerPolicy = CircuitBreakerPolicy()
     silence: SilencePolicy = SilencePolicy()
+    credits: CreditsPolicy = CreditsPolicy()
 
 
 class Policies(msgspec.Struct, frozen=True, kw_only=True):
