@@ -12,7 +12,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from api import health, metrics
-from api.console import blacklist, decisions, tasks
+from api.console import blacklist, decisions, sign_in, tasks
+from api.console.parts import ConsoleParts
 from api.database import Database
 from api.errors import add_error_handlers, refuse
 from api.guard import Guard
@@ -21,8 +22,8 @@ from api.ingest import IngestFirst
 
 def create_app(
     database: Database,
+    console: ConsoleParts,
     *,
-    public_url: str,
     allowed_hosts: Collection[str] = (),
     ingest: ASGIApp | None = None,
     v1: ASGIApp | None = None,
@@ -31,16 +32,17 @@ def create_app(
 
     `ingest` takes in run events; `v1` is the public API (`v1.app.create_v1_app`), which asks for tokens.
 
-    It answers to loopback names, plain addresses, the host of `public_url` and `allowed_hosts`. There is no sign-in
-    yet: whoever reaches it may read everything and claim tasks, so the caller decides who can.
+    It answers to loopback names, plain addresses, the host of the public address and `allowed_hosts`. Where `console`
+    has no sign-in, whoever reaches it may do everything, so the caller decides who can.
     """
-    app = _application(database, health, metrics, tasks, decisions, blacklist)
+    app = _application(database, health, metrics, sign_in, tasks, decisions, blacklist)
+    app.state.console = console
     for path in ("/", "/console", "/console/"):
         app.add_api_route(path, _to_console, methods=["GET"])
     if v1 is not None:
         app.mount("/v1", v1)
     app.mount("/static", _Static(directory=str(files("api") / "static")))
-    app.add_middleware(Guard, public_url=public_url, allowed_hosts=allowed_hosts, refuse=refuse)
+    app.add_middleware(Guard, public_url=console.options.public_url, allowed_hosts=allowed_hosts, refuse=refuse)
     if ingest is not None:
         app.add_middleware(IngestFirst, ingest=ingest)
     return app

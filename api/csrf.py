@@ -1,14 +1,19 @@
-"""A form is taken only from the browser that it was given to: a token in the form equals one in a cookie.
+"""A form is taken only from the browser and the session that it was given to.
 
-The cookie is SameSite=Strict, so another site's page can't have it sent along; nor can it read the token.
+The browser keeps a random token in a cookie; a form carries what that token makes of the session. The cookie is
+SameSite=Strict, so another site's page can't have it sent along; nor can it read it, or know the session.
 """
 
+import hashlib
 import re
 import secrets
 from typing import Annotated
 
 from fastapi import Form, HTTPException, Request
+from itsdangerous import Signer
 from starlette.responses import Response
+
+from api.console import session
 
 COOKIE = "breakwater_form"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
@@ -30,10 +35,16 @@ def remember_token(response: Response, token: str, *, secure: bool) -> None:
     response.set_cookie(COOKIE, token, path="/console", httponly=True, samesite="strict", secure=secure)
 
 
+def form_token(request: Request, token: str) -> str:
+    """What forms of this browser's session carry."""
+    signer = Signer(token, salt="breakwater.form", key_derivation="hmac", digest_method=hashlib.sha256)
+    return signer.get_signature(session.token_of(request)).decode()
+
+
 def require_token(request: Request, token: Annotated[str, Form(alias="form_token", max_length=100)] = "") -> None:
-    """A route's dependency: refuse a form that this browser was not given."""
-    expected = token_of(request)
-    if expected is None or not secrets.compare_digest(expected.encode(), token.encode()):
+    """A route's dependency: refuse a form that this browser was not given, or not in this session."""
+    known = token_of(request)
+    if known is None or not secrets.compare_digest(form_token(request, known).encode(), token.encode()):
         raise HTTPException(
             403, "This form has expired, or cookies are switched off. Open the page again, and repeat it there."
         )

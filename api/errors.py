@@ -5,6 +5,7 @@ Answers say what to do, and nothing of what the error itself said.
 
 from collections.abc import Callable
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 import psycopg.errors
 import sqlalchemy as sa
@@ -13,11 +14,15 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from api.console import session
 from api.console.pages import fault_page
+from api.console.visitor import NotSignedInError
 from api.refusals import RETRY_AFTER, refusal
+from api.v1.errors import STATUSES, TooManyRequestsError
 from lifecycle.cursors import BadCursorError
+from lifecycle.errors import LifecycleError
 
 _log = structlog.get_logger(__name__)
 
@@ -37,6 +42,10 @@ def add_error_handlers(app: FastAPI) -> None:
         HTTPException: _on_http_exception,
         RequestValidationError: _on_invalid_request,
         BadCursorError: _on_bad_cursor,
+        NotSignedInError: _on_not_signed_in,
+        TooManyRequestsError: _on_too_many,
+        LifecycleError: _on_refusal,
+        sa.exc.IntegrityError: _on_race,
         sa.exc.OperationalError: _on_database_away,
         sa.exc.InterfaceError: _on_database_away,
         sa.exc.TimeoutError: _on_database_away,
@@ -76,6 +85,29 @@ def _on_bad_cursor(request: Request, _error: Exception) -> Response:
         "The list can't go on from there: the link is damaged or belongs to another list. Start at its first page."
     )
     return refuse(request, HTTPStatus.BAD_REQUEST, message)
+
+
+def _on_not_signed_in(request: Request, _error: Exception) -> Response:
+    query = urlencode({"next": session.address_of(request)})
+    return RedirectResponse(f"/console/sign-in?{query}", HTTPStatus.SEE_OTHER)
+
+
+def _on_too_many(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TooManyRequestsError)
+    response = refuse(request, HTTPStatus.TOO_MANY_REQUESTS, "Too many requests. Wait a moment, then go on.")
+    response.headers["Retry-After"] = str(error.wait)
+    return response
+
+
+def _on_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LifecycleError)
+    return refuse(request, STATUSES[error.code], error.message)
+
+
+def _on_race(request: Request, error: Exception) -> Response:
+    """What the database refuses although it was checked, another transaction has made impossible meanwhile."""
+    _log.warning("constraint_refused", error=type(error).__qualname__)
+    return refuse(request, HTTPStatus.CONFLICT, "Somebody was quicker. Open the page again, then decide.")
 
 
 def _on_database_away(request: Request, error: Exception) -> Response:

@@ -16,7 +16,8 @@ def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on; loopback by default.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = None,
     without_sign_in: Annotated[
-        bool, typer.Option("--without-sign-in", help="Listen beyond loopback, though anybody may then use the console.")
+        bool,
+        typer.Option("--without-sign-in", help="Let everybody use the console who can reach it, also beyond loopback."),
     ] = False,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="One more name that requests may be addressed to.", metavar="NAME")
@@ -29,6 +30,7 @@ def api(
     import uvicorn
 
     from api.app import create_app, create_ingest_only_app
+    from api.console.parts import ConsoleParts, SignIn
     from api.database import Database
     from api.ingest import create_ingest_app
     from api.v1.app import create_v1_app
@@ -40,11 +42,12 @@ def api(
     configure_logs(settings.log_format)
     host = settings.http.host if host is None else host
     port = settings.http.port if port is None else port
-    if not is_loopback(host) and not only_ingest:
+    signs_in = settings.auth.is_configured and not without_sign_in
+    if not is_loopback(host) and not only_ingest and not signs_in:
         if not without_sign_in:
             fail_usage(
-                f"--host {host}: this version has no sign-in, so it listens on loopback alone;"
-                " --without-sign-in lets everybody in who can reach it"
+                f"--host {host}: no key for tokens is configured (BREAKWATER_AUTH__…), so nobody could sign in, and"
+                " the console listens on loopback alone; --without-sign-in lets everybody in who can reach it"
             )
         structlog.get_logger(__name__).warning("console_without_sign_in", host=host, port=port)
     database = Database(settings.postgres.url.get_secret_value(), pool_size=settings.postgres.pool_size)
@@ -56,8 +59,10 @@ def api(
         app = create_ingest_only_app(database, ingest)
     else:
         hosts = [host, *(allow_host or ())]
-        v1 = create_v1_app(api_parts(settings, database))
-        app = create_app(database, public_url=settings.http.public_url, allowed_hosts=hosts, ingest=ingest, v1=v1)
+        made = api_parts(settings, database)
+        sign_in = SignIn(made.verifier, made.limits) if signs_in else None
+        console = ConsoleParts(platform=made.platform, options=made.options, sign_in=sign_in)
+        app = create_app(database, console, allowed_hosts=hosts, ingest=ingest, v1=create_v1_app(made))
     name = f"[{host}]" if ":" in host else host
     what, path = ("ingest", "") if only_ingest else ("console", "/console")
     typer.echo(f"{what}: http://{name}:{listener.getsockname()[1]}{path}")

@@ -284,6 +284,11 @@ class Auth(Section):
     address_limit: str = Field(default="3000/minute", description="requests of one address")
     change_limit: str = Field(default="120/minute", description="changes of statuses by one user")
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether any token could let anybody in."""
+        return any(key is not None for key in (self.jwks_url, self.public_key, self.development_key))
+
 
 class Bridge(Section):
     """Lineage events from Kafka (`breakwater bridge`)."""

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.console.comparison import compare
 from api.console.pages import page
 from api.console.queries import DecisionQuery
-from api.database import DatabaseOfApp
+from api.console.visitor import VisitorOfRequest
 from lifecycle.cursors import Order, read_cursor
 from lifecycle.decisions import get_decision, list_decisions
 from lifecycle.kinds import DecisionKind
@@ -22,10 +22,10 @@ PAGE = 50
 
 
 @router.get("/console/decisions")
-def show_decisions(request: Request, query: Annotated[DecisionQuery, Query()], database: DatabaseOfApp) -> Response:
+def show_decisions(request: Request, query: Annotated[DecisionQuery, Query()], visitor: VisitorOfRequest) -> Response:
     """List decisions, newest first."""
     after = None if query.cursor is None else read_cursor(query.cursor, Order.NEWEST_FIRST)
-    with database.read() as connection:
+    with visitor.access.read() as connection:
         decisions = list_decisions(connection, kind=query.kind, after=after, limit=PAGE)
         overview = read_overview(connection)
     return page(
@@ -42,9 +42,9 @@ def show_decisions(request: Request, query: Annotated[DecisionQuery, Query()], d
 
 
 @router.get("/console/decisions/{decision_id}")
-def show_decision(request: Request, decision_id: UUID, database: DatabaseOfApp) -> Response:
+def show_decision(request: Request, decision_id: UUID, visitor: VisitorOfRequest) -> Response:
     """One decision."""
-    with database.read() as connection:
+    with visitor.access.read_of("decision", str(decision_id)) as (connection, _tenant_id):
         decision = get_decision(connection, str(decision_id))
     if decision is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such decision.")

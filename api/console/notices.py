@@ -14,6 +14,11 @@ class Notice(StrEnum):
 
     CLAIMED = "claimed"
     COMPLETED = "completed"
+    COMPLETED_LAST = "completed_last"
+    MOVED = "moved"
+    RELEASED = "released"
+    REJECTED = "rejected"
+    INCIDENT_ENDED = "incident_ended"
     ALREADY_DONE = "already_done"
     STALE = "stale"
     CLOSED = "closed"
@@ -31,6 +36,13 @@ class Line:
 _LINES = {
     Notice.CLAIMED: Line("The task is yours.", good=True),
     Notice.COMPLETED: Line("The task is complete.", good=True),
+    Notice.COMPLETED_LAST: Line(
+        "The task is complete. It was the last one of this block: the automation can be unblocked now.", good=True
+    ),
+    Notice.MOVED: Line("Done. This is how it stands now.", good=True),
+    Notice.RELEASED: Line("The decision was released. What became of it stands on its page.", good=True),
+    Notice.REJECTED: Line("The decision was rejected; nothing was stopped.", good=True),
+    Notice.INCIDENT_ENDED: Line("The incident is over. What it held is judged again on fresh evidence.", good=True),
     Notice.ALREADY_DONE: Line("That was done already.", good=True),
     Notice.STALE: Line(
         "Somebody changed this task meanwhile, so nothing was done. Look at it as it is now, and decide again.",

@@ -1,4 +1,4 @@
-"""Who is at the browser: a name that people give themselves, since this version has no sign-in.
+"""Who is at the browser of a console without sign-in: a name that people give themselves.
 
 It is a claim and no proof, so audit rows call it `operator:<name>`: no name can pass for a user id or a service.
 """
@@ -8,7 +8,6 @@ from urllib.parse import quote, unquote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lifecycle.actors import ActorContext
 from lifecycle.texts import one_line
 
 COOKIE = "breakwater_operator"
@@ -38,8 +37,3 @@ def remember_name(response: Response, name: str) -> None:
 def user_id(name: str) -> str:
     """What tasks and audit rows call somebody of that name."""
     return f"{_PREFIX}{name}"
-
-
-def actor(name: str) -> ActorContext:
-    """Somebody of that name, at the console."""
-    return ActorContext.of_user(user_id(name), invoked_via="console")

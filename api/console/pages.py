@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from api import csrf
-from api.console import notices, operator, words
+from api.console import notices, words
 from api.console.times import show_age, show_duration, show_time
+from api.console.visitor import parts_of
 
 
 def _age(at: datetime) -> Markup:
@@ -39,13 +40,13 @@ _environment.globals["words"] = words
 def page(
     request: Request, template: str, context: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK
 ) -> HTMLResponse:
-    """A page of the console, with the browser's form token, its operator's name and the notice of the last form."""
+    """A page of the console, with a token for its forms, who looks at it, and the notice of the last form."""
     known = csrf.token_of(request)
     token = known or csrf.new_token()
     html = _environment.get_template(template).render(
         {
-            "form_token": token,
-            "operator": operator.name_of(request),
+            "form_token": csrf.form_token(request, token),
+            "visitor": getattr(request.state, "visitor", None),
             "notice": notices.read(request),
             "path": request.url.path,
             **context,
@@ -53,7 +54,7 @@ def page(
     )
     response = HTMLResponse(html, status)
     if known is None:
-        csrf.remember_token(response, token, secure=request.url.scheme == "https")
+        csrf.remember_token(response, token, secure=parts_of(request).secure)
     notices.forget(request, response)
     return response
 
@@ -66,14 +67,23 @@ def fault_page(request: Request, status: HTTPStatus, message: str) -> Response:
             "title": _FAULTS.get(status, status.phrase),
             "message": message,
             "path": request.url.path,
-            "operator": None,
+            "visitor": None,
             "notice": None,
+            "signs_in": _signs_in(request),
         }
     )
     return HTMLResponse(html, status)
 
 
+def _signs_in(request: Request) -> bool:
+    app = request.scope.get("app")  # absent when the guard has refused before the application saw the request
+    parts = None if app is None else getattr(app.state, "console", None)
+    return parts is not None and parts.sign_in is not None
+
+
 _FAULTS = {
+    HTTPStatus.CONFLICT: "Changed meanwhile",
+    HTTPStatus.TOO_MANY_REQUESTS: "Too fast",
     HTTPStatus.BAD_REQUEST: "This address can't be used",
     HTTPStatus.FORBIDDEN: "Not done",
     HTTPStatus.NOT_FOUND: "Nothing here",

@@ -2,9 +2,9 @@
 
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
 from starlette.responses import RedirectResponse, Response
 
@@ -12,12 +12,13 @@ from api.console import notices, operator
 from api.console.notices import Notice
 from api.console.pages import page
 from api.console.queries import TaskQuery, TaskView
+from api.console.visitor import Visitor, VisitorOfRequest, open_visitor
 from api.csrf import require_token
-from api.database import DatabaseOfApp
+from lifecycle.capabilities import Capability
 from lifecycle.cursors import read_cursor
 from lifecycle.kinds import TaskKind
 from lifecycle.overview import read_overview
-from lifecycle.task_changes import TaskOperation, TaskOutcome, claim_task, complete_task
+from lifecycle.task_changes import TaskChange, TaskOperation, TaskOutcome, change_task, unblock_offered
 from lifecycle.tasks import list_tasks
 
 router = APIRouter()
@@ -38,10 +39,10 @@ Name = Annotated[str, Form(max_length=2000)]
 
 
 @router.get("/console/tasks")
-def show_tasks(request: Request, query: Annotated[TaskQuery, Query()], database: DatabaseOfApp) -> Response:
+def show_tasks(request: Request, query: Annotated[TaskQuery, Query()], visitor: VisitorOfRequest) -> Response:
     """List tasks."""
     after = None if query.cursor is None else read_cursor(query.cursor, query.filter.order)
-    with database.read() as connection:
+    with visitor.access.read() as connection:
         tasks = list_tasks(connection, query.filter, after=after, limit=PAGE)
         overview = read_overview(connection)
     return page(
@@ -54,60 +55,83 @@ def show_tasks(request: Request, query: Annotated[TaskQuery, Query()], database:
             "overview": overview,
             "views": list(TaskView),
             "kinds": list(TaskKind),
+            "may_change_any": visitor.may(Capability.TASKS),
         },
     )
 
 
 @router.post("/console/tasks/{task_id}/{operation}", dependencies=[Depends(require_token)])
-def change_task(
+def change_one_task(
     request: Request,
     task_id: UUID,
     operation: TaskOperation,
-    database: DatabaseOfApp,
+    visitor: VisitorOfRequest,
     version: Version,
     back: Back = "",
     name: Name = "",
 ) -> Response:
-    """Claim or complete a task; ask for a name first where the browser keeps none."""
-    known = operator.name_of(request)
-    chosen = operator.clean_name(name) or known
-    if chosen is None:
+    """Claim or complete a task; ask for a name first where nobody signs in and the browser keeps none."""
+    if operation not in _DONE:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    known = visitor.name
+    if not visitor.signed_in and (given := operator.clean_name(name)):
+        visitor = open_visitor(visitor.access.database, given)
+    if visitor.name is None:
         context = {"action": request.url.path, "fields": {"version": version, "back": back}, "operation": operation}
         return page(request, "operator.html", context)
-    with database.write() as connection:
-        outcome = _change(connection, str(task_id), operation, version, chosen)
+    outcome, offered = _change(visitor, str(task_id), operation, version)
     if outcome is TaskOutcome.NOT_FOUND:
         raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such task.")
     link = TaskQuery.read(back).link()
-    response = RedirectResponse(f"/console/tasks?{link}" if link else "/console/tasks", HTTPStatus.SEE_OTHER)
-    notices.leave(response, _NOTICES.get(outcome) or _DONE[operation])
-    if chosen != known:
-        operator.remember_name(response, chosen)
+    address = f"/console/tasks?{link}" if link else "/console/tasks"
+    notice = _NOTICES.get(outcome) or _DONE[operation]
+    if offered is not None and notice is Notice.COMPLETED:
+        address, notice = f"/console/automations/{quote(offered, safe='')}", Notice.COMPLETED_LAST
+    response = RedirectResponse(address, HTTPStatus.SEE_OTHER)
+    notices.leave(response, notice)
+    if visitor.name != known:
+        operator.remember_name(response, visitor.name)
     return response
 
 
-def _change(connection: sa.Connection, task_id: str, operation: TaskOperation, version: int, name: str) -> TaskOutcome:
-    actor = operator.actor(name)
-    if operation is TaskOperation.COMPLETE:
-        return complete_task(connection, task_id=task_id, version=version, actor_context=actor)
-    return claim_task(
-        connection, task_id=task_id, version=version, assignee_user_id=operator.user_id(name), actor_context=actor
-    )
+def _change(visitor: Visitor, task_id: str, operation: TaskOperation, version: int) -> tuple[TaskOutcome, str | None]:
+    """What became of it, and the version that can be unblocked now."""
+    tenant_id = visitor.access.owner("task", task_id)
+    if not tenant_id:
+        # The platform's own tasks are on no page of the console.
+        return TaskOutcome.NOT_FOUND, None
+    with visitor.access.write(tenant_id) as connection:
+        outcome = change_task(
+            connection,
+            tenant_id=tenant_id,
+            task_id=task_id,
+            version=version,
+            change=TaskChange(operation=operation),
+            actor_context=visitor.access.actor,
+        )
+        return outcome, None if outcome is TaskOutcome.NOT_FOUND else unblock_offered(connection, task_id)
 
 
 @router.get("/console/operator")
-def show_operator(request: Request) -> Response:
+def show_operator(request: Request, visitor: VisitorOfRequest) -> Response:
     """Ask for a name, or for another one."""
+    _needs_no_sign_in(visitor)
     return page(request, "operator.html", {"action": "/console/operator", "fields": {}, "operation": None})
 
 
 @router.post("/console/operator", dependencies=[Depends(require_token)])
-def change_operator(request: Request, name: Name = "") -> Response:
+def change_operator(request: Request, visitor: VisitorOfRequest, name: Name = "") -> Response:
     """Keep a name in the browser."""
+    _needs_no_sign_in(visitor)
     chosen = operator.clean_name(name)
     if not chosen:
-        return show_operator(request)
+        return show_operator(request, visitor)
     response = RedirectResponse("/console/tasks", HTTPStatus.SEE_OTHER)
     operator.remember_name(response, chosen)
     notices.leave(response, Notice.NAMED)
     return response
+
+
+def _needs_no_sign_in(visitor: Visitor) -> None:
+    if visitor.signed_in:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "Whoever signs in has a name already.")

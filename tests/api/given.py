@@ -11,10 +11,13 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.console.parts import ConsoleParts
 from api.database import Database
+from config.settings import PlatformApi
 from dataflows.decisions import Decision, DecisionKind, ReasonCode
 from lifecycle import tables
 from lifecycle.options import LifecycleOptions
+from lifecycle.platform import HttpPlatform
 from lifecycle.seed import Document, seed
 from sinks.services import ServicesSink
 
@@ -140,7 +143,10 @@ def apply(engine: sa.Engine, *decisions: Decision) -> None:
 @contextmanager
 def browser(database_url: str, *, name: str | None = "Ada") -> Iterator[TestClient]:
     """A browser's session at the console: keeps cookies, sends its origin, follows no redirects by itself."""
-    app = create_app(Database(database_url), public_url=ORIGIN)
+    console = ConsoleParts(
+        platform=HttpPlatform(PlatformApi()), options=LifecycleOptions(public_url=ORIGIN), sign_in=None
+    )
+    app = create_app(Database(database_url), console)
     with TestClient(app, base_url=ORIGIN, headers={"Origin": ORIGIN}, follow_redirects=False) as client:
         if name is not None:
             token = form_token(client.get("/console/operator").text)

@@ -14,6 +14,7 @@ from api.app import create_app
 from api.auth.limits import RateLimits
 from api.auth.principal import EVERY_TENANT
 from api.auth.tokens import TokenVerifier, mint
+from api.console.parts import ConsoleParts, SignIn
 from api.database import Database
 from api.v1.app import ApiParts, create_v1_app
 from config.settings import Auth
@@ -79,16 +80,18 @@ def running(
     database = Database(url)
     with Platform() as platform:
         platform.workflows.update({"wf1": "active", "wf2": "active"})
-        v1 = create_v1_app(
-            ApiParts(
-                database=database,
-                verifier=TokenVerifier(auth),
-                limits=RateLimits(auth, redis_url),
-                platform=client(platform),
-                options=options or LifecycleOptions(),
-            )
+        parts = ApiParts(
+            database=database,
+            verifier=TokenVerifier(auth),
+            limits=RateLimits(auth, redis_url),
+            platform=client(platform),
+            options=options or LifecycleOptions(public_url="http://localhost:8080"),
         )
-        app = create_app(database, public_url="http://localhost:8080", v1=v1)
+        v1 = create_v1_app(parts)
+        console = ConsoleParts(
+            platform=parts.platform, options=parts.options, sign_in=SignIn(parts.verifier, parts.limits)
+        )
+        app = create_app(database, console, v1=v1)
         with TestClient(app, base_url="http://localhost:8080", raise_server_exceptions=False) as http:
             yield http, v1, platform
 

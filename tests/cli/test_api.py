@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 
+import httpx2
 import pytest
 
 from cli.api import is_loopback
@@ -77,3 +78,27 @@ def test_beyond_loopback_it_warns_and_serves() -> None:
         process.communicate(timeout=20)
     assert "console_without_sign_in" in lines[0]
     assert "console: http://0.0.0.0:" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param([], 303, id="with a key people sign in"),
+        pytest.param(["--without-sign-in"], 200, id="unless they need not"),
+    ],
+)
+def test_with_a_key_for_tokens_the_console_asks_who_is_there(arguments: list[str], expected: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "api", "--host", "0.0.0.0", "--port", "0", *arguments],
+        env={**os.environ, "BREAKWATER_AUTH__DEVELOPMENT_KEY": "a key for tests, and for nothing else"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        line = next(line for line in process.stdout if line.startswith("console: "))
+        url = line.split()[1].replace("0.0.0.0", "127.0.0.1")
+        assert httpx2.get(f"{url}/operator", follow_redirects=False).status_code == expected
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)

@@ -17,11 +17,14 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.console.parts import ConsoleParts
 from api.database import Database
 from api.ingest import create_ingest_app
 from cli.embedded.kafka import MockKafka
 from cli.ingest import ingest_parts
 from config.settings import Ingest, Kafka, Postgres, Settings
+from lifecycle.options import LifecycleOptions
+from lifecycle.platform import HttpPlatform
 from lifecycle.seed import seed
 from sinks.run_events import RunEventProducer
 
@@ -141,7 +144,10 @@ class Server:
         database = Database(settings.postgres.url.get_secret_value())
         self._producer = RunEventProducer(settings.kafka, settings.ingest.delivery_timeout)
         ingest = create_ingest_app(ingest_parts(settings, database, self._producer))
-        app = create_app(database, public_url="http://127.0.0.1:8080", ingest=ingest)
+        console = ConsoleParts(
+            platform=HttpPlatform(settings.platform), options=LifecycleOptions.of(settings), sign_in=None
+        )
+        app = create_app(database, console, ingest=ingest)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
