@@ -1,10 +1,12 @@
-"""Who appears in the demo: four customers with three automations each, and the systems that those talk to.
+"""Who appears in the demo: six customers with their automations, and the systems that those talk to.
 
 Plain data, so that the rows of the database and the stream of events can't disagree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+
+from lifecycle.statuses import Status
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class System:
 
 @dataclass(frozen=True)
 class Workflow:
-    """One automation with one version, which is Live and bound to one workflow."""
+    """A version of an automation, bound to a workflow of its own."""
 
     tenant_id: str
     name: str
@@ -39,16 +41,23 @@ class Workflow:
     duration: timedelta
     gap: timedelta
     job_type: str = "OTHER"
+    version: int = 1
+    status: Status = Status.LIVE
+
+    @property
+    def label(self) -> str:
+        """What its ids are made of; no two workflows share it."""
+        return self.slug if self.version == 1 else f"{self.slug}_v{self.version}"
 
     @property
     def workflow_id(self) -> str:
         """The platform's id."""
-        return f"wf_{self.slug}"
+        return f"wf_{self.label}"
 
     @property
     def version_id(self) -> str:
         """The automation version's id."""
-        return f"av_{self.slug}_v1"
+        return f"av_{self.slug}_v{self.version}"
 
     @property
     def automation_id(self) -> str:
@@ -58,7 +67,11 @@ class Workflow:
     @property
     def project_id(self) -> str:
         """The project's id."""
-        return f"pr_{self.slug}"
+        return f"pr_{self.label}"
+
+    def credential_id(self, system_key: str) -> str:
+        """The tenant's credential for one of the systems; workflows of a tenant share it."""
+        return f"cr_{self.tenant_id.removeprefix('t_')}_{system_key}"
 
 
 SYSTEMS = (
@@ -71,6 +84,7 @@ SYSTEMS = (
     System("gmail", "Google", "Gmail"),
     System("snowflake", "Snowflake", "Snowflake"),
     System("openai", "OpenAI", "OpenAI"),
+    System("zendesk", "Zendesk", "Zendesk"),
 )
 
 CUSTOMERS = (
@@ -78,6 +92,8 @@ CUSTOMERS = (
     Customer("t_globex", "Globex Logistics", "Luis Ortega", "luis.ortega@globex.example", "u_globex_luis"),
     Customer("t_initech", "Initech Finance", "Mina Cho", "mina.cho@initech.example", "u_initech_mina"),
     Customer("t_umbrella", "Umbrella Health", "Sam Okafor", "sam.okafor@umbrella.example", "u_umbrella_sam"),
+    Customer("t_hooli", "Hooli Media", "Iris Novak", "iris.novak@hooli.example", "u_hooli_iris"),
+    Customer("t_vandelay", "Vandelay Imports", "Jon Reyes", "jon.reyes@vandelay.example", "u_vandelay_jon"),
 )
 
 
@@ -87,7 +103,7 @@ def _workflow(
     return Workflow(tenant_id, name, slug, systems, timedelta(seconds=takes), timedelta(seconds=every), job_type)
 
 
-#: Its Salesforce token is revoked, and its spreadsheet's soon after.
+#: Its Salesforce token is revoked, and its spreadsheet's too; then both are renewed.
 LEAD_SYNC = _workflow(
     "t_acme", "acme_lead_sync", "Lead sync to Salesforce", ("salesforce", "google_sheets"), takes=4, every=20
 )
@@ -97,7 +113,7 @@ NIGHTLY_EXPORT = _workflow(
 )
 #: A customer asks for orders that don't exist: not found is no question of credentials.
 ORDER_STATUS = _workflow("t_acme", "acme_order_status", "Order status replies", ("shopify",), takes=3, every=25)
-#: Its provider is down for everybody.
+#: Its provider is down, and says so.
 CAMPAIGN_SYNC = _workflow("t_initech", "initech_campaign_sync", "Campaign sync", ("hubspot",), takes=6, every=30)
 #: Runs for more than an hour, and says so every few minutes.
 CLAIMS_BACKFILL = _workflow(
@@ -113,15 +129,31 @@ CLAIMS_BACKFILL = _workflow(
 INVOICE_POSTING = _workflow(
     "t_initech", "initech_invoice_posting", "Invoice posting", ("quickbooks",), takes=5, every=40
 )
+#: Its next version is deployed in its place.
+SHIPMENT_DIGEST = _workflow(
+    "t_globex", "globex_shipment_digest", "Shipment digest", ("gmail",), takes=8, every=60, job_type="EMAIL_SEND"
+)
+NEXT_SHIPMENT_DIGEST = replace(SHIPMENT_DIGEST, version=2, status=Status.READY_TO_LAUNCH)
+#: One of each customer; their provider refuses all their tokens at once, which is the fault of none of them.
+TICKET_SYNCS = tuple(
+    _workflow(
+        customer.tenant_id,
+        f"{customer.tenant_id.removeprefix('t_')}_ticket_sync",
+        "Ticket sync",
+        ("zendesk",),
+        takes=3,
+        every=40,
+    )
+    for customer in CUSTOMERS
+)
 
 WORKFLOWS = (
     LEAD_SYNC,
     ORDER_STATUS,
     _workflow("t_acme", "acme_welcome_mails", "Welcome mails", ("gmail",), takes=2, every=30, job_type="EMAIL_SEND"),
     NIGHTLY_EXPORT,
-    _workflow(
-        "t_globex", "globex_shipment_digest", "Shipment digest", ("gmail",), takes=8, every=60, job_type="EMAIL_SEND"
-    ),
+    SHIPMENT_DIGEST,
+    NEXT_SHIPMENT_DIGEST,
     _workflow(
         "t_globex",
         "globex_rate_analysis",
@@ -141,4 +173,7 @@ WORKFLOWS = (
     _workflow(
         "t_umbrella", "umbrella_filing", "Regulatory filing", ("google_sheets",), takes=15, every=120, job_type="FILING"
     ),
+    _workflow("t_hooli", "hooli_press_review", "Press review", ("openai",), takes=18, every=50, job_type="ANALYSIS"),
+    _workflow("t_vandelay", "vandelay_stock_levels", "Stock levels", ("shopify",), takes=4, every=30),
+    *TICKET_SYNCS,
 )

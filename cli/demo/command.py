@@ -1,6 +1,8 @@
 """`breakwater demo`: everything embedded, on this machine alone, until Ctrl-C (spec 80.1)."""
 
+import shlex
 import signal
+import sys
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -12,9 +14,11 @@ from typing import Annotated
 import sqlalchemy as sa
 import typer
 
-from cli.demo import narration
+from cli.demo.api_client import ApiClient
 from cli.demo.dead_letters import DeadLetterReader
-from cli.demo.narration import SCENES, Line, Scene, Tone
+from cli.demo.narration import SCENES, Line, Narrator, Scene, Tone
+from cli.demo.news import News
+from cli.demo.people import People
 from cli.demo.producer import StoryTeller
 from cli.demo.scenario import SCENES_END, story
 from cli.demo.screen import Screen
@@ -25,11 +29,12 @@ from cli.embedded.process import ChildError
 from cli.embedded.smtp import ReceivedMail
 from cli.options import fail_usage
 from config.settings import Kafka
+from lifecycle.options import LifecycleOptions
 
 FOLDER = Path(".demo")
 _LOOK_SECONDS = 0.25
-#: After this the audience has seen all; the last effects come a moment after the last scene.
-_STORY_END = SCENES_END + timedelta(seconds=5)
+#: After this the audience has seen all: the worker looks twice a minute whether the provider's incident is over.
+_STORY_END = SCENES_END + timedelta(seconds=30)
 
 
 class _Stop(Exception):  # noqa: N818  (no error: the audience has seen enough)
@@ -46,7 +51,7 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the demo keeps what it writes.", metavar="DIR")] = FOLDER,
     seed: Annotated[int, typer.Option(help="Another everyday traffic around the same scenes.")] = 1,
 ) -> None:
-    """Show Breakwater at work: four customers, real servers, all on this machine. Ctrl-C ends it."""
+    """Show Breakwater at work: six customers, real servers, all on this machine. Ctrl-C ends it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _ask_to_stop)
     screen = Screen()
@@ -68,9 +73,7 @@ def demo(
 
 
 def _play(screen: Screen, system: Stack, mails: SimpleQueue[ReceivedMail], seed: int, length: timedelta | None) -> None:
-    screen.say(f"Console: {system.console_url}")
-    screen.say(f"Metrics: {system.metrics_url} (the monitor's own: {system.monitor_metrics_url})")
-    screen.say("Ctrl-C ends the demo.\n")
+    _introduce(screen, system)
     topics = Kafka()
     start = datetime.now(UTC)
     engine = sa.create_engine(system.database_url)
@@ -78,14 +81,22 @@ def _play(screen: Screen, system: Stack, mails: SimpleQueue[ReceivedMail], seed:
         stack.callback(engine.dispose)
         stack.enter_context(screen.footer())
         dead_letters = stack.enter_context(DeadLetterReader(system.bootstrap_servers, topics.dead_letter_topic))
-        teller = stack.enter_context(StoryTeller(system.bootstrap_servers, topics.events_topic, story(start, seed)))
         watch = Watch(engine)
-        names = watch.system_names()
+        api = stack.enter_context(ApiClient(system.public_url, system.key_file.read_text()))
+        people = stack.enter_context(People(api, watch, system.bootstrap_servers, topics.credential_topic))
+        teller = stack.enter_context(StoryTeller(system.bootstrap_servers, topics.events_topic, story(start, seed)))
+        news = News(
+            narrator=Narrator(watch.system_names(), LifecycleOptions(public_url=system.public_url)),
+            watch=watch,
+            dead_letters=dead_letters,
+            platform=system.platform,
+            mails=mails,
+        )
         scenes = list(SCENES)
         is_told = False
         while length is None or datetime.now(UTC) - start < length:
             since = datetime.now(UTC) - start
-            for line in [*_scenes_due(scenes, since), *_news(watch, dead_letters, mails, names)]:
+            for line in [*_scenes_due(scenes, since), *people.act(since), *news.read()]:
                 screen.show(line)
             screen.set_footer(_totals(watch.totals(), teller.sent))
             if not is_told and since > _STORY_END:
@@ -98,6 +109,24 @@ def _play(screen: Screen, system: Stack, mails: SimpleQueue[ReceivedMail], seed:
             time.sleep(_LOOK_SECONDS)
 
 
+def _introduce(screen: Screen, system: Stack) -> None:
+    """Say where everything is, and how to ask the API oneself."""
+    program = _from_here(Path(sys.executable).with_name("breakwater"))
+    key = f'BREAKWATER_AUTH__DEVELOPMENT_KEY="$(cat {_from_here(system.key_file)})"'
+    blocked = f"{system.public_url}/v1/automation-versions?status=Blocked"
+    screen.say(f"Console: {system.console_url}")
+    screen.say(f"Metrics: {system.metrics_url} (the monitor's own: {system.monitor_metrics_url})")
+    screen.say(f'A token: TOKEN="$({key} {program} token --staff --role admin)"')
+    screen.say(f'The API: curl -H "Authorization: Bearer $TOKEN" "{blocked}"')
+    screen.say("Ctrl-C ends the demo.\n")
+
+
+def _from_here(path: Path) -> str:
+    """A path as one types it; not resolved, since an interpreter may be a link out of its environment."""
+    path, here = path.absolute(), Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
 def _scenes_due(scenes: list[Scene], since: timedelta) -> list[Line]:
     """Take what is due off the list."""
     due = []
@@ -106,22 +135,11 @@ def _scenes_due(scenes: list[Scene], since: timedelta) -> list[Line]:
     return due
 
 
-def _news(
-    watch: Watch, dead_letters: DeadLetterReader, mails: SimpleQueue[ReceivedMail], names: dict[str, str]
-) -> list[Line]:
-    """What has happened since the last look, causes before their effects."""
-    # Looked at first: a mail that is here has its decision in the database.
-    arrived = [mails.get_nowait() for _ in range(mails.qsize())]
-    decisions = [narration.decision_line(row, names) for row in watch.decisions()]
-    tasks = [narration.task_line(row) for row in watch.tasks()]
-    refused = map(narration.dead_letter_line, dead_letters.read())
-    return [*refused, *decisions, *tasks, *map(narration.mail_line, arrived)]
-
-
 def _totals(totals: Totals, sent: int) -> str:
     return (
         f"{sent:,} events, {totals.decisions} decisions, {totals.tasks} tasks, "
-        f"{totals.in_app} in-app notices, {totals.emails_delivered} emails delivered"
+        f"{totals.in_app} in-app notices, {totals.emails_delivered} emails delivered, "
+        f"{totals.emails_taken_back} taken back"
     )
 
 

@@ -2,7 +2,7 @@
 
 Event time is true: what lies before the start is a backlog, as after an outage of the monitor, and the scenes that
 follow play at the pace of the clock, with the default policies. The hanging exports began half an hour ago, so that
-their 30 minutes end in front of the audience.
+their 30 minutes end in front of the audience. What people do about it is `cli.demo.people`.
 
 Pure: the same start and seed give the same messages.
 """
@@ -21,7 +21,11 @@ from cli.demo.cast import Workflow
 
 HISTORY = timedelta(minutes=100)
 #: After this, nothing but everyday traffic goes on.
-SCENES_END = timedelta(seconds=45)
+SCENES_END = timedelta(seconds=50)
+#: When the provider of the last scene accepts tokens again.
+PROVIDER_MENDED = timedelta(seconds=45)
+#: When operations ask for the next version of an automation to be deployed.
+DEPLOY = timedelta(seconds=10)
 #: Executions of the hanging export; the fifth is one too many (20.4).
 HANGING = 6
 #: Run timeout and allowed lateness (20.3): what begins this long before is called stuck now.
@@ -29,12 +33,17 @@ _STUCK_AFTER = timedelta(minutes=31)
 _HEARTBEAT = timedelta(minutes=5)
 #: When no everyday run of a workflow begins, relative to the start.
 _SCENES_OF_THEIR_OWN = {
-    # Blocked at the end of its scene, blacklisted at the end of its: the platform starts them no more.
-    cast.LEAD_SYNC: (timedelta(seconds=-20), timedelta.max),
+    # Blocked at the end of its scene, and back again.
+    cast.LEAD_SYNC: (timedelta(seconds=-20), timedelta(seconds=38)),
+    # Blacklisted at the end of its: the platform starts it no more.
     cast.NIGHTLY_EXPORT: (timedelta(minutes=-40), timedelta.max),
+    # One takes the other's place.
+    cast.SHIPMENT_DIGEST: (timedelta(seconds=-5), timedelta.max),
+    cast.NEXT_SHIPMENT_DIGEST: (-2 * HISTORY, DEPLOY + timedelta(seconds=10)),
     cast.CAMPAIGN_SYNC: (timedelta(seconds=-20), timedelta(seconds=30)),
     cast.INVOICE_POSTING: (timedelta(seconds=-20), timedelta(seconds=30)),
-    cast.CLAIMS_BACKFILL: (-2 * HISTORY, SCENES_END),
+    cast.CLAIMS_BACKFILL: (-2 * HISTORY, timedelta(seconds=40)),
+    **dict.fromkeys(cast.TICKET_SYNCS, (timedelta(seconds=20), PROVIDER_MENDED)),
 }
 #: Runs of a hundred that fail for reasons of their own.
 _EVERYDAY_FAILURES = 3
@@ -57,7 +66,7 @@ def story(start: datetime, seed: int) -> Iterator[Message]:
 
 def _everyday(workflow: Workflow, start: datetime, seed: int) -> Iterator[Message]:
     """Runs that begin after irregular pauses; nearly all end well. None in the time that a scene takes for itself."""
-    random = Random(f"{seed}:{workflow.slug}")  # noqa: S311  (a story, not a secret)
+    random = Random(f"{seed}:{workflow.label}")  # noqa: S311  (a story, not a secret)
     began = start - HISTORY + random.random() * workflow.gap
     waiting: list[Message] = []
     scene = _SCENES_OF_THEIR_OWN.get(workflow)
@@ -99,18 +108,22 @@ def _run(workflow: Workflow, number: str, began: datetime, random: Random) -> It
 def _scenes(start: datetime) -> Iterator[Message]:
     yield from _revoked_tokens(start)
     yield from _hanging_export(start)
-    yield from _provider_outage(start)
+    yield from _provider_away(start)
     yield from _orders_not_found(start)
     yield from _renewed_token(start)
     yield from _slow_backfill(start)
+    yield from _provider_incident(start)
     yield from _unusable(start)
     yield from _forged(start)
 
 
 def _revoked_tokens(start: datetime) -> Iterator[Message]:
-    """Three refused tokens in a row at one system, one at another: two systems need new credentials."""
+    """Three refused tokens in a row at one system, one at another: two systems need new credentials.
+
+    The fourth comes after the block, and changes nothing.
+    """
     for number, (second, system) in enumerate(
-        [(6, "salesforce"), (9, "google_sheets"), (12, "salesforce"), (15, "salesforce"), (18, "salesforce")]
+        [(3, "salesforce"), (6, "google_sheets"), (9, "salesforce"), (12, "salesforce"), (15, "salesforce")]
     ):
         began = start + timedelta(seconds=second - 2)
         yield _event(cast.LEAD_SYNC, f"revoked{number}", "started", began)
@@ -130,11 +143,11 @@ def _revoked_tokens(start: datetime) -> Iterator[Message]:
 
 def _hanging_export(start: datetime) -> Iterator[Message]:
     for number in range(HANGING):
-        began = start - _STUCK_AFTER + timedelta(seconds=20 + 2 * number)
+        began = start - _STUCK_AFTER + timedelta(seconds=16 + 2 * number)
         yield _event(cast.NIGHTLY_EXPORT, f"hanging{number}", "started", began, input_item_count=12_000 + number)
 
 
-def _provider_outage(start: datetime) -> Iterator[Message]:
+def _provider_away(start: datetime) -> Iterator[Message]:
     """The provider is down and mentions authentication: no credential is at fault."""
     for number in range(5):
         yield _failure(
@@ -153,7 +166,7 @@ def _orders_not_found(start: datetime) -> Iterator[Message]:
         yield _failure(
             cast.ORDER_STATUS,
             f"missing{number}",
-            start + timedelta(seconds=3 + 2 * number),
+            start + timedelta(seconds=1 + 2 * number),
             http_status=404,
             error_code="NOT_FOUND",
             error_message="Order 401 not found",
@@ -179,12 +192,26 @@ def _renewed_token(start: datetime) -> Iterator[Message]:
 
 
 def _slow_backfill(start: datetime) -> Iterator[Message]:
-    began, ended = start - timedelta(minutes=75), start + timedelta(seconds=38)
+    began, ended = start - timedelta(minutes=75), start + timedelta(seconds=36)
     yield _event(cast.CLAIMS_BACKFILL, "slow", "started", began, is_backfill=True)
     beats = int((ended - began) / _HEARTBEAT)
     for beat in range(1, beats + 1):
         yield _event(cast.CLAIMS_BACKFILL, "slow", "running", began + beat * _HEARTBEAT, part=str(beat))
     yield _event(cast.CLAIMS_BACKFILL, "slow", "success", ended, system_key="snowflake")
+
+
+def _provider_incident(start: datetime) -> Iterator[Message]:
+    """Everybody's tokens are refused within seconds: that is the provider, not six customers who revoked theirs."""
+    for number, workflow in enumerate(cast.TICKET_SYNCS):
+        for time in range(3):
+            yield _failure(
+                workflow,
+                f"refused{time}",
+                start + timedelta(seconds=28 + 2 * time, milliseconds=300 * number),
+                http_status=401,
+                error_code="invalid_token",
+                error_message="The access token is invalid",
+            )
 
 
 def _unusable(start: datetime) -> Iterator[Message]:
@@ -224,13 +251,13 @@ def _event(workflow: Workflow, number: str, status: str, at: datetime, part: str
 
 def _fields(workflow: Workflow, number: str, status: str, at: datetime, part: str) -> dict[str, Any]:
     return {
-        "event_id": f"ev_{workflow.slug}_{number}_{status}{part}",
+        "event_id": f"ev_{workflow.label}_{number}_{status}{part}",
         "status": status,
         "occurred_at": _text(at),
         "tenant_id": workflow.tenant_id,
         "automation_version_id": workflow.version_id,
         "workflow_id": workflow.workflow_id,
-        "execution_id": f"ex_{workflow.slug}_{number}",
+        "execution_id": f"ex_{workflow.label}_{number}",
         "job_type": workflow.job_type,
     }
 

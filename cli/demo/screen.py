@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from cli.demo.narration import Line, clock
+from cli.demo.narration import Line, Tone, clock
 
 _WORD_WIDTH = 10
 
@@ -31,8 +31,11 @@ class Screen:
                 print(text, flush=True)
 
     def show(self, line: Line) -> None:
-        """Print what happened, and when."""
-        self.say(f"{clock(datetime.now(UTC))}  {line.word:<{_WORD_WIDTH}} {line.text}", line.tone.value)
+        """Print what happened, and when, and where to read more below it."""
+        time = clock(datetime.now(UTC))
+        self.say(f"{time}  {line.word:<{_WORD_WIDTH}} {line.text}", line.tone.value)
+        if line.more is not None:
+            self.say(f"{'':{len(time)}}  {'':{_WORD_WIDTH}} {line.more}", Tone.QUIET.value)
 
     def set_footer(self, text: str) -> None:
         """Write over the line at the bottom; nothing where there is none."""

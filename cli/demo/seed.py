@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cli.demo import cast
-from lifecycle.kinds import BindingStatus
+from lifecycle.kinds import BindingStatus, CredentialStatus
 from lifecycle.seed import seed
 from lifecycle.statuses import Status
 
@@ -19,6 +19,7 @@ def seed_cast(engine: sa.Engine) -> None:
 def document() -> dict[str, list[dict[str, Any]]]:
     """The rows by table."""
     customers, workflows = cast.CUSTOMERS, cast.WORKFLOWS
+    needs = [(each, system_key) for each in workflows for system_key in each.systems]
     return {
         "tenants": [{"id": each.tenant_id, "name": each.name} for each in customers],
         "users": [
@@ -42,15 +43,17 @@ def document() -> dict[str, list[dict[str, Any]]]:
             for each in cast.SYSTEMS
         ],
         "automations": [
-            {"id": each.automation_id, "tenant_id": each.tenant_id, "name": each.name} for each in workflows
+            {"id": each.automation_id, "tenant_id": each.tenant_id, "name": each.name}
+            for each in workflows
+            if each.version == 1
         ],
         "automation_versions": [
             {
                 "id": each.version_id,
                 "tenant_id": each.tenant_id,
                 "automation_id": each.automation_id,
-                "version": 1,
-                "status": Status.LIVE,
+                "version": each.version,
+                "status": each.status,
             }
             for each in workflows
         ],
@@ -62,7 +65,7 @@ def document() -> dict[str, list[dict[str, Any]]]:
                 "tenant_id": each.tenant_id,
                 "automation_version_id": each.version_id,
                 "wrk_workflow_id": each.workflow_id,
-                "status": BindingStatus.ACTIVE,
+                "status": BindingStatus.ACTIVE if each.status is Status.LIVE else BindingStatus.PROVISIONED,
             }
             for each in workflows
         ],
@@ -72,8 +75,25 @@ def document() -> dict[str, list[dict[str, Any]]]:
                 "tenant_id": each.tenant_id,
                 "automation_version_id": each.version_id,
                 "name": each.name,
-                "status": Status.LIVE,
+                "status": each.status,
             }
             for each in workflows
+        ],
+        "credentials": [
+            {
+                "id": each.credential_id(system_key),
+                "tenant_id": each.tenant_id,
+                "system_key": system_key,
+                "status": CredentialStatus.ACTIVE,
+            }
+            for each, system_key in needs
+        ],
+        "automation_version_credentials": [
+            {
+                "tenant_id": each.tenant_id,
+                "automation_version_id": each.version_id,
+                "credential_id": each.credential_id(system_key),
+            }
+            for each, system_key in needs
         ],
     }

@@ -4,10 +4,11 @@ All of it ends with the demo, however that ends. Everything that is written lies
 """
 
 import os
+import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,18 +18,33 @@ from urllib.request import urlopen
 
 import sqlalchemy as sa
 
+from cli.demo import cast
 from cli.demo.seed import seed_cast
 from cli.embedded.kafka import MockKafka
+from cli.embedded.platform import EmbeddedPlatform
 from cli.embedded.postgres import EmbeddedPostgres
 from cli.embedded.process import Child, free_port, is_listening
 from cli.embedded.redis import EmbeddedRedis
 from cli.embedded.smtp import ReceivedMail, SmtpSink
 from config.settings import Kafka
 from lifecycle.migrate import migrate
+from lifecycle.platform import WorkflowState
+from lifecycle.statuses import Status
 
 DATABASE = "breakwater"
+#: Where the key lies that signs the demo's tokens; another one each time.
+KEY_FILE = "development.key"
 PREFERRED_PORT = 8080
 PARTITIONS = 4
+#: Two minutes are right for clients, and long for somebody who watches; so are fifteen until an incident is over.
+CLIENT_MAIL_DELAY, QUIET_AFTER = timedelta(seconds=8), timedelta(seconds=15)
+_PREFIX = "BREAKWATER_"
+_SETTINGS = {
+    "OPS_EMAIL": "ops@breakwater.example",
+    "SMTP__SENDER": "breakwater@breakwater.example",
+    "GUARD__CLIENT_MAIL_DELAY": f"{CLIENT_MAIL_DELAY.seconds}s",
+    "GUARD__QUIET_AFTER": f"{QUIET_AFTER.seconds}s",
+}
 #: Together with the servers' own time, less than the five seconds after which an audience gets uneasy.
 _PATIENCE = timedelta(seconds=3)
 
@@ -39,12 +55,20 @@ class Stack:
 
     database_url: str
     bootstrap_servers: str
-    console_url: str
+    #: Of API and console.
+    public_url: str
+    key_file: Path
+    platform: EmbeddedPlatform
     #: Of the API, with what operations watches; and of the monitor.
     metrics_url: str
     monitor_metrics_url: str
     #: The monitor, the worker and the API.
     processes: tuple[Child, ...]
+
+    @property
+    def console_url(self) -> str:
+        """The console's first page."""
+        return f"{self.public_url}/console"
 
     def fallen(self) -> Child | None:
         """A process that has ended though it should not have."""
@@ -61,7 +85,7 @@ def running(
     they don't start: `ChildError`, `AlreadyRunningError`. Call it in the main thread.
     """
     with ExitStack() as stack:
-        say("Starting PostgreSQL, Redis, a mail server and a Kafka broker, all embedded")
+        say("Starting PostgreSQL, Redis, a mail server, a Kafka broker and the automation platform, all embedded")
         postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres", fast=True))
         for leftover in ("recovery", "mails", "logs"):
             shutil.rmtree(folder / leftover, ignore_errors=True)
@@ -70,30 +94,48 @@ def running(
         smtp = stack.enter_context(SmtpSink(folder / "mails", on_mail))
         kafka = stack.enter_context(MockKafka())
         _make_topics(kafka)
-        say("Migrating a fresh database and filling in four customers with three automations each")
+        platform = stack.enter_context(EmbeddedPlatform())
+        for workflow in cast.WORKFLOWS:
+            is_live = workflow.status is Status.LIVE
+            platform.workflows[workflow.workflow_id] = WorkflowState.ACTIVE if is_live else WorkflowState.INACTIVE
+        say(f"Migrating a fresh database and filling in {len(cast.CUSTOMERS)} customers with their automations")
         database_url = _fresh_database(postgres)
         say("Starting the monitor, the worker and the API")
         console_port = _console_port(port)
         metrics_port = free_port()
-        console_url = f"http://127.0.0.1:{console_port}"
-        environment = _environment(database_url, redis.url(), kafka.bootstrap_servers, smtp, console_url)
+        public_url = f"http://127.0.0.1:{console_port}"
+        key_file = folder / KEY_FILE
+        environment = _environment(
+            {
+                "POSTGRES__URL": database_url,
+                "REDIS__URL": redis.url(),
+                "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+                "SMTP__HOST": smtp.host,
+                "SMTP__PORT": str(smtp.port),
+                "PLATFORM__URL": platform.url,
+                "HTTP__PUBLIC_URL": public_url,
+                "AUTH__DEVELOPMENT_KEY": _new_key(key_file),
+            }
+        )
         monitor = ["run", "--source", "kafka", "--sink", "services", "--recovery", str(folder / "recovery")]
         commands = {
             "monitor": [*monitor, "--metrics-port", str(metrics_port)],
             "worker": ["worker"],
-            "api": ["api", "--port", str(console_port)],
+            "api": ["api", "--port", str(console_port), "--without-sign-in"],
         }
         processes = {
             name: _start(stack, words, folder / "logs" / f"{name}.log", environment) for name, words in commands.items()
         }
         stack.callback(_stop_together, tuple(processes.values()))
         processes["monitor"].wait_until(lambda: is_listening(metrics_port))
-        processes["api"].wait_until(lambda: _answers(f"{console_url}/readyz"))
+        processes["api"].wait_until(lambda: _answers(f"{public_url}/readyz"))
         yield Stack(
             database_url=database_url,
             bootstrap_servers=kafka.bootstrap_servers,
-            console_url=f"{console_url}/console",
-            metrics_url=f"{console_url}/metrics",
+            public_url=public_url,
+            key_file=key_file,
+            platform=platform,
+            metrics_url=f"{public_url}/metrics",
             monitor_metrics_url=f"http://127.0.0.1:{metrics_port}/metrics",
             processes=tuple(processes.values()),
         )
@@ -126,23 +168,19 @@ def _console_port(wanted: int | None) -> int:
     return free_port() if is_listening(PREFERRED_PORT) else PREFERRED_PORT
 
 
-def _environment(
-    database_url: str, redis_url: str, bootstrap_servers: str, smtp: SmtpSink, console_url: str
-) -> dict[str, str]:
+def _new_key(path: Path) -> str:
+    """A key for this demo alone, readable by its owner."""
+    key = secrets.token_urlsafe(48)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(key)
+    return key
+
+
+def _environment(addresses: Mapping[str, str]) -> dict[str, str]:
     """The settings of the processes; none of the audience's own reaches them."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BREAKWATER_")}
-    return kept | {
-        "BREAKWATER_POSTGRES__URL": database_url,
-        "BREAKWATER_REDIS__URL": redis_url,
-        "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers,
-        "BREAKWATER_SMTP__HOST": smtp.host,
-        "BREAKWATER_SMTP__PORT": str(smtp.port),
-        "BREAKWATER_HTTP__PUBLIC_URL": console_url,
-        "BREAKWATER_OPS_EMAIL": "ops@breakwater.example",
-        # Two minutes are right for clients, and long for somebody who watches.
-        "BREAKWATER_GUARD__CLIENT_MAIL_DELAY": "3s",
-        "BREAKWATER_SMTP__SENDER": "breakwater@breakwater.example",
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
+    return kept | {f"{_PREFIX}{name}": value for name, value in {**addresses, **_SETTINGS}.items()}
 
 
 def _start(stack: ExitStack, words: Sequence[str], log: Path, environment: dict[str, str]) -> Child:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.kinds import Channel, NotificationStatus
+from lifecycle.kinds import Audience, Channel, NotificationStatus
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Totals:
     tasks: int
     in_app: int
     emails_delivered: int
+    emails_taken_back: int
 
 
 class Watch:
@@ -28,15 +30,66 @@ class Watch:
         self._seen: set[str] = set()
 
     def decisions(self) -> Sequence[sa.Row[tuple[object, ...]]]:
-        """Decisions that were not there before, in the order of recording, with the names of whom they concern."""
+        """Decisions that were not there before, in the order of recording.
+
+        With the names of whom they concern, and how many events are their evidence.
+        """
         decisions, tenants, workflows = tables.decisions, tables.tenants, tables.workflows
+        evidence = tables.decision_evidence.c
+        count = (
+            sa.select(sa.func.count())
+            .where(evidence.decision_id == decisions.c.decision_id)
+            .scalar_subquery()
+            .label("evidence_count")
+        )
         query = (
-            sa.select(decisions, tenants.c.name.label("tenant_name"), workflows.c.name.label("workflow_name"))
+            sa.select(decisions, tenants.c.name.label("tenant_name"), workflows.c.name.label("workflow_name"), count)
             .join_from(decisions, tenants, tenants.c.id == decisions.c.tenant_id, isouter=True)
             .join(workflows, workflows.c.workflow_id == decisions.c.workflow_id, isouter=True)
             .order_by(decisions.c.recorded_at, decisions.c.occurred_at)
         )
         return self._new(query, lambda row: str(row.decision_id))
+
+    def moves(self) -> Sequence[sa.Row[tuple[object, ...]]]:
+        """Steps of versions that were not there before, in their order, with the names of tenant and automation."""
+        history, versions = tables.automation_versions_status_history, tables.automation_versions
+        automations, tenants = tables.automations, tables.tenants
+        query = (
+            sa.select(
+                history,
+                versions.c.version,
+                automations.c.name.label("automation_name"),
+                tenants.c.name.label("tenant_name"),
+            )
+            .join(versions, versions.c.id == history.c.automation_version_id)
+            .join(automations, automations.c.id == versions.c.automation_id)
+            .join(tenants, tenants.c.id == history.c.tenant_id)
+            .where(history.c.from_status.is_not(None))
+            .order_by(history.c.id)
+        )
+        return self._new(query, lambda row: f"move {row.id}")
+
+    def incidents(self) -> Sequence[sa.Row[tuple[object, ...]]]:
+        """Provider incidents that have begun or ended, oldest first, with what they took back."""
+        incidents, holds, stops = tables.provider_incidents, tables.holds.c, tables.automatic_stops.c
+        notifications = tables.notifications.c
+        undone = sa.select(holds.decision_id).where(holds.incident_id == incidents.c.id, holds.undone)
+        mails = sa.select(sa.func.count()).where(
+            notifications.audience == Audience.CLIENT,
+            notifications.channel == Channel.EMAIL,
+            notifications.status == NotificationStatus.CANCELLED,
+            # Of the blocks, not of their ends.
+            notifications.decision_id.in_(undone.correlate(incidents)),
+        )
+        query = sa.select(
+            incidents,
+            sa.select(sa.func.count(sa.distinct(stops.episode_id)))
+            .where(stops.decision_id.in_(undone.correlate(incidents)))
+            .scalar_subquery()
+            .label("undone_count"),
+            mails.correlate(incidents).scalar_subquery().label("mail_count"),
+        ).order_by(incidents.c.opened_at)
+        return self._new(query, lambda row: f"incident {row.id} {row.closed_at is None}")
 
     def tasks(self) -> Sequence[sa.Row[tuple[object, ...]]]:
         """Tasks that were not there before, oldest first."""
@@ -49,12 +102,20 @@ class Watch:
             rows = connection.execute(sa.select(tables.systems.c.system_key, tables.systems.c.display_name))
             return {row.system_key: row.display_name for row in rows}
 
+    def blocked_for(self, automation_version_id: str) -> timedelta | None:
+        """How long a version has been Blocked; None while it is not."""
+        versions = tables.automation_versions.c
+        age = sa.func.clock_timestamp() - versions.blocked_at
+        with self._engine.connect() as connection:
+            found: timedelta | None = connection.execute(
+                sa.select(age).where(versions.id == automation_version_id)
+            ).scalar()
+            return found
+
     def totals(self) -> Totals:
         """How much there is by now."""
         notifications = tables.notifications.c
-        is_email_delivered = sa.and_(
-            notifications.channel == Channel.EMAIL, notifications.status == NotificationStatus.DELIVERED
-        )
+        is_email = notifications.channel == Channel.EMAIL
         with self._engine.connect() as connection:
 
             def count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
@@ -65,7 +126,12 @@ class Watch:
                 decisions=count(tables.decisions),
                 tasks=count(tables.tasks),
                 in_app=count(tables.notifications, notifications.channel == Channel.IN_APP),
-                emails_delivered=count(tables.notifications, is_email_delivered),
+                emails_delivered=count(
+                    tables.notifications, is_email, notifications.status == NotificationStatus.DELIVERED
+                ),
+                emails_taken_back=count(
+                    tables.notifications, is_email, notifications.status == NotificationStatus.CANCELLED
+                ),
             )
 
     def _new(

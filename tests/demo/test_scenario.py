@@ -11,6 +11,7 @@ import pytest
 from cli.demo import cast
 from cli.demo.scenario import HANGING, HISTORY, SCENES_END, Message, story
 from cli.demo.seed import document
+from cli.demo.stack import CLIENT_MAIL_DELAY
 from config.auth_errors import load_auth_errors
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision, DecisionKind
@@ -19,6 +20,7 @@ from dataflows.engine.detector_sets import DetectorFactory
 from dataflows.registry import Binding, StaticRegistry
 from dataflows.replay import Replay
 from dataflows.sources.lines import LineReader
+from lifecycle.guard.arithmetic import GuardPolicy
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATENESS = 60_000_000
@@ -54,16 +56,18 @@ def judge(told: list[Message]) -> tuple[list[Decision], Counter[str], dict[str, 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_story_leads_to_a_block_and_a_blacklisting_and_nothing_else(seed: int) -> None:
+def test_the_story_leads_to_blocks_and_a_blacklisting_and_nothing_else(seed: int) -> None:
     decisions, dead_letters, summary = judge(messages(seed))
     said = Counter((decision.kind, decision.workflow_id) for decision in decisions)
     assert said == {
         (DecisionKind.BLOCK_FOR_CREDENTIALS, cast.LEAD_SYNC.workflow_id): 1,
+        **{(DecisionKind.BLOCK_FOR_CREDENTIALS, each.workflow_id): 1 for each in cast.TICKET_SYNCS},
         (DecisionKind.EXECUTION_STUCK, cast.NIGHTLY_EXPORT.workflow_id): HANGING,
         (DecisionKind.BLACKLIST_WORKFLOW, cast.NIGHTLY_EXPORT.workflow_id): 1,
     }
-    block = next(each for each in decisions if each.kind == DecisionKind.BLOCK_FOR_CREDENTIALS)
-    assert block.detail["failed_systems"] == ["google_sheets", "salesforce"]
+    blocks = [each for each in decisions if each.kind == DecisionKind.BLOCK_FOR_CREDENTIALS]
+    assert blocks[0].detail["failed_systems"] == ["google_sheets", "salesforce"]
+    assert {tuple(each.detail["failed_systems"]) for each in blocks[1:]} == {("zendesk",)}
     assert dead_letters == {
         "not_json": 1,
         "not_an_object": 1,
@@ -92,9 +96,19 @@ def test_everyday_traffic_goes_on_after_the_scenes() -> None:
     later = [message for message in messages() if message.at > START + SCENES_END]
     still_running = {message.key for message in later}
     assert still_running == {each.workflow_id for each in cast.WORKFLOWS} - {
-        cast.LEAD_SYNC.workflow_id,
         cast.NIGHTLY_EXPORT.workflow_id,
+        cast.SHIPMENT_DIGEST.workflow_id,
     }
+
+
+def test_the_provider_incident_is_enough_for_the_guard_and_its_mails_can_be_taken_back_in_time() -> None:
+    policy = GuardPolicy()
+    told = [message for message in messages(until=SCENES_END) if b'"invalid_token"' in message.value]
+    last_of_each = {message.key: message.at for message in told}
+    blocked = sorted(last_of_each.values())
+    assert len(cast.CUSTOMERS) > policy.incident_tenants
+    assert len(blocked) == len(cast.CUSTOMERS)
+    assert blocked[policy.incident_tenants - 1] - blocked[0] < CLIENT_MAIL_DELAY / 2
 
 
 def test_the_backlog_fits_into_the_embedded_broker() -> None:
