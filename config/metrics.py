@@ -65,6 +65,30 @@ BLACKLIST_FALLBACKS = Counter(
     "Questions about the blacklist that the copy in memory could not answer, by who did (redis, postgres, nobody).",
     ["answered_by"],
 )
+ADMISSIONS = Counter(
+    "breakwater_admissions_total",
+    "Requests to start a run, by gate (http, stream) and answer (admitted, or why not).",
+    ["gate", "answer"],
+)
+ENFORCEMENT_PROPAGATION = Histogram(
+    "breakwater_enforcement_propagation_seconds",
+    "From the moment whose facts an answer rests on until it was out: how late a block can reach this gate.",
+    ["gate"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+ENFORCEMENT_LEAKS = Counter(
+    "breakwater_enforcement_leaks_total",
+    "Runs that started without an admission, or more than a second after it was forbidden, by kind.",
+    ["kind"],
+)
+SYSTEM_CONFIG_INVALID = Counter(
+    "breakwater_system_config_invalid_total",
+    "Stored settings that make no sense, each time that they were read, by key; the last good one stays in force.",
+    ["key"],
+)
+STUCK_COUNTS = Counter(
+    "breakwater_stuck_counts_total", "Counts of stuck executions, by who counted (redis, postgres).", ["counted_by"]
+)
 
 
 @dataclass(frozen=True, slots=True)
