@@ -40,32 +40,6 @@ def record_recovered(
     _merge(connection, execution, {"recovered_at": recovered_at, "recovered_decision_id": decision_id})
 
 
-def count_stuck(
-    connection: sa.Connection, tenant_id: str, workflow_id: str, *, after: datetime, until: datetime
-) -> int:
-    """Executions of a workflow stuck in `(after, until]`, not recovered, and later than its last release."""
-    released = (
-        sa.select(sa.func.max(tables.workflow_blacklist.c.removed_at))
-        .where(
-            tables.workflow_blacklist.c.tenant_id == tenant_id,
-            tables.workflow_blacklist.c.workflow_id == workflow_id,
-        )
-        .scalar_subquery()
-    )
-    return connection.execute(
-        sa.select(sa.func.count())
-        .select_from(_stuck)
-        .where(
-            _stuck.c.tenant_id == tenant_id,
-            _stuck.c.workflow_id == workflow_id,
-            _stuck.c.stuck_at > after,
-            _stuck.c.stuck_at <= until,
-            _stuck.c.recovered_at.is_(None),
-            _stuck.c.stuck_at > sa.func.coalesce(released, sa.text("'-infinity'::timestamptz")),
-        )
-    ).scalar_one()
-
-
 def _merge(connection: sa.Connection, execution: Execution, facts: dict[str, datetime | str]) -> None:
     row = {
         "tenant_id": execution.tenant_id,

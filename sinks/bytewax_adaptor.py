@@ -7,7 +7,9 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from config.database import make_engine
 from config.settings import Settings
 from dataflows.decisions import Decision
+from lifecycle.breaker.circuit_breaker import CircuitBreaker
 from lifecycle.options import LifecycleOptions
+from lifecycle.system_config import SystemConfig
 from sinks.services import DeadLetterWriter, ServicesSink
 
 Keyed = tuple[str, Decision]
@@ -51,6 +53,7 @@ def decision_services(
     def make() -> ServicesSink:
         # One decision at a time needs one connection.
         engine = make_engine(settings.postgres, pool_size=1)
-        return ServicesSink(engine, options, dead_letter(), stopping=stopping)
+        breaker = CircuitBreaker(engine, settings.redis.url.get_secret_value(), SystemConfig(engine), options)
+        return ServicesSink(engine, options, dead_letter(), breaker=breaker, stopping=stopping)
 
     return DecisionServices(make)

@@ -19,9 +19,11 @@ import structlog
 
 from config.metrics import BLOCK_SKIPPED, DECISION_LATENCY, DECISIONS_APPLIED, SINK_BATCH_SECONDS, SINK_RETRIES
 from dataflows.decisions import Decision, DecisionKind
+from lifecycle.breaker.circuit_breaker import CircuitBreaker
 from lifecycle.guard.counts import take_guard_lock
 from lifecycle.options import LifecycleOptions
 from lifecycle.record import claim_decisions, set_outcomes
+from sinks.breaker import tell_breaker
 from sinks.faults import Fault, classify
 from sinks.handlers import HANDLERS, Effect, MalformedDecisionError
 from sinks.records import to_records
@@ -91,11 +93,14 @@ class ServicesSink:
         options: LifecycleOptions,
         dead_letter: DeadLetterWriter,
         *,
+        breaker: CircuitBreaker | None = None,
         retry: Retry | None = None,
         stopping: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        """`breaker` is told what got stuck once that is committed."""
         self._engine = engine
+        self._breaker = breaker
         self._options = options
         self._dead_letter = dead_letter
         self._retry = retry or Retry()
@@ -118,6 +123,8 @@ class ServicesSink:
 
     def close(self) -> None:
         """Give the connections back."""
+        if self._breaker is not None:
+            self._breaker.close()
         self._engine.dispose()
 
     def _apply_together(self, decisions: Sequence[Decision]) -> list[Result]:
@@ -193,6 +200,8 @@ class ServicesSink:
         return Result(Outcome.DEAD_LETTER, code)
 
     def _count(self, decision: Decision, result: Result, effect: Effect | None) -> None:
+        if self._breaker is not None and result.outcome in (Outcome.APPLIED, Outcome.DUPLICATE):
+            tell_breaker(self._breaker, decision)
         DECISIONS_APPLIED.labels(decision.kind, result.outcome).inc()
         if result.outcome is Outcome.APPLIED:
             DECISION_LATENCY.observe(max(0.0, (datetime.now(UTC) - decision.occurred_at).total_seconds()))

@@ -26,7 +26,13 @@ system_config = sa.Table(
 system_config_versions = sa.Table(
     "system_config_versions",
     metadata,
-    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False, comment="of the policy; from 2 on"),
+    sa.Column(
+        "version",
+        sa.Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="of the policy; those of its file are below",
+    ),
     sa.Column("effective_at", Time, nullable=False, comment="event time from which it holds"),
     sa.Column("stuck_threshold", sa.Integer, comment="null: as the policy file says"),
     sa.Column("stuck_window_minutes", sa.Integer, comment="null: as the policy file says"),

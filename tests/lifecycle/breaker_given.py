@@ -3,8 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from cli.embedded.redis import EmbeddedRedis
 from lifecycle import tables
@@ -58,13 +61,23 @@ def put_on(engine: sa.Engine, workflow_id: str = "wf1", tenant_id: str = "t1", *
             announce(connection, tenant_id, workflow_id)
 
 
-def take_off(engine: sa.Engine, workflow_id: str = "wf1", tenant_id: str = "t1") -> None:
-    """Take it off."""
+def take_off(engine: sa.Engine, workflow_id: str = "wf1", tenant_id: str = "t1", *, at: datetime | None = None) -> None:
+    """Take it off, now or at another time."""
     table = tables.workflow_blacklist
     with engine.begin() as connection:
         connection.execute(
             sa.update(table)
             .where(table.c.tenant_id == tenant_id, table.c.workflow_id == workflow_id, table.c.removed_at.is_(None))
-            .values(removed_at=sa.func.clock_timestamp(), removed_by="u9")
+            .values(removed_at=at or sa.func.clock_timestamp(), removed_by="u9")
         )
         announce(connection, tenant_id, workflow_id)
+
+
+def set_config(engine: sa.Engine, **values: Any) -> None:
+    """Store settings as somebody with a database client would: unchecked."""
+    with engine.begin() as connection:
+        for key, value in values.items():
+            statement = insert(tables.system_config).values(key=key, value=value, updated_by="u9")
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["key"], set_={"value": statement.excluded.value})
+            )
