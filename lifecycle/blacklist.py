@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry, write_audit
+from lifecycle.breaker.invalidation import announce
 from lifecycle.ids import stable_id
 from lifecycle.kinds import AuditAction, BlacklistSource, Priority, Severity, TaskContext, TaskKind, Template
 from lifecycle.options import LifecycleOptions
@@ -72,6 +73,7 @@ def blacklist_tripped(
     ).first()
     if won is None:
         return None
+    announce(connection, workflow.tenant_id, workflow.workflow_id)
     write_audit(
         connection,
         tenant_id=workflow.tenant_id,
