@@ -73,11 +73,11 @@ def create_v1_app(parts: ApiParts) -> FastAPI:
     add_error_handlers(app)
 
     # Answered here, and then raised on to the outermost guard.
-    app.add_exception_handler(Exception, _on_fault_of_ours)
+    app.add_exception_handler(Exception, on_fault_of_ours)
     return app
 
 
-async def _on_fault_of_ours(_request: Request, error: Exception) -> Response:
+async def on_fault_of_ours(_request: Request, error: Exception) -> Response:
     """A fault of ours is logged by its type and place, without its words, and answered in the common form."""
     frames = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-3:]]
     _log.error("request_failed", error=type(error).__qualname__, place=frames)

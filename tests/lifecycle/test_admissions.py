@@ -76,8 +76,9 @@ def test_keys_are_the_tenants_own(engine: sa.Engine) -> None:
     assert (mine.tenant_id, theirs.tenant_id) == ("t1", "t2")
     assert mine.execution_id == execution_id_of("t1", "same") != theirs.execution_id
     with engine.connect() as connection:
-        assert find_answer(connection, "t1", mine.execution_id) == mine
-        assert find_answer(connection, "t1", theirs.execution_id) is None
+        assert find_answer(connection, mine.execution_id) == mine
+        assert find_answer(connection, theirs.execution_id) == theirs
+        assert find_answer(connection, "00000000-0000-5000-8000-000000000000") is None
 
 
 def test_of_one_key_twice_in_a_batch_the_first_counts(engine: sa.Engine) -> None:
