@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.kinds import BindingStatus
+from lifecycle.kinds import BindingStatus, BlockKind
 from lifecycle.results import not_found
 from lifecycle.statuses import Status
 from lifecycle.tasks import MAX_PAGE
@@ -16,6 +16,7 @@ from lifecycle.tasks import MAX_PAGE
 _versions, _automations = tables.automation_versions.c, tables.automations.c
 _bindings, _projects = tables.workflow_bindings.c, tables.projects.c
 _history = tables.automation_versions_status_history.c
+_reasons = tables.block_reasons.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +57,23 @@ class HistoryRow:
     changed_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class OpenBlockReason:
+    """One of the reasons that keep a version blocked."""
+
+    kind: BlockKind
+    reason: str
+    opened_at: datetime
+    #: None for a block by hand.
+    decision_id: str | None
+
+
 def list_versions(
     connection: sa.Connection,
     *,
     status: Status | None = None,
     automation_id: str | None = None,
+    tenant_id: str | None = None,
     after: str | None = None,
     limit: int = 50,
 ) -> tuple[Sequence[VersionSummary], str | None]:
@@ -71,6 +84,8 @@ def list_versions(
         query = query.where(_versions.status == status)
     if automation_id is not None:
         query = query.where(_versions.automation_id == automation_id)
+    if tenant_id is not None:
+        query = query.where(_versions.tenant_id == tenant_id)
     if after is not None:
         query = query.where(_versions.id > after)
     found = [_summary(row) for row in connection.execute(query)]
@@ -109,6 +124,22 @@ def read_history(
         )
         for row in rows
     ]
+
+
+def read_block_reasons(
+    connection: sa.Connection, tenant_id: str, automation_version_id: str
+) -> Sequence[OpenBlockReason]:
+    """Why a version is blocked, oldest reason first; nothing for one that is not."""
+    rows = connection.execute(
+        sa.select(_reasons.kind, _reasons.reason, _reasons.opened_at, _reasons.decision_id)
+        .where(
+            _reasons.tenant_id == tenant_id,
+            _reasons.automation_version_id == automation_version_id,
+            _reasons.cleared_at.is_(None),
+        )
+        .order_by(_reasons.opened_at, _reasons.id)
+    )
+    return [OpenBlockReason(BlockKind(row.kind), row.reason, row.opened_at, row.decision_id) for row in rows]
 
 
 def _summaries() -> sa.Select[Any]:

@@ -12,6 +12,7 @@ from lifecycle.options import LifecycleOptions
 from lifecycle.prerequisites import Asked, unmet
 from lifecycle.results import not_found
 from lifecycle.statuses import Operation, Prerequisite, Status, transitions_from
+from lifecycle.unblocking import failed_systems
 from lifecycle.versions import read_unlocked
 
 #: Given with the request, or done by the move itself.
@@ -38,6 +39,20 @@ class PossibleMove:
     #: Whether everything is there.
     ready: bool
     prerequisites: Sequence[ChecklistItem]
+
+
+def credentials_checklist(
+    connection: sa.Connection, tenant_id: str, automation_version_id: str, *, options: LifecycleOptions
+) -> ChecklistItem | None:
+    """Whether the credentials that a version is blocked for were seen to work again; None when it is not for those.
+
+    Changes and locks nothing.
+    """
+    version = read_unlocked(connection, tenant_id, automation_version_id)
+    if version is None or version.status is not Status.BLOCKED or not failed_systems(connection, version):
+        return None
+    missing = unmet(Asked(connection, version, options), [Prerequisite.CREDENTIALS_VERIFIED])
+    return ChecklistItem(Prerequisite.CREDENTIALS_VERIFIED, missing[0].message if missing else None)
 
 
 def possible_moves(

@@ -193,13 +193,19 @@ def check_active(version: LockedVersion) -> None:
 
 
 def failed_systems(connection: sa.Connection, version: LockedVersion) -> list[str]:
-    """The stored keys of the systems that the version is blocked for; empty without a credentials reason."""
-    return sorted(
-        key
-        for row in _open_reasons(connection, version)
-        if row.kind == BlockKind.CREDENTIALS
-        for key in row.failed_systems
-    )
+    """The stored keys of the systems that the version is blocked for; empty without a credentials reason.
+
+    Locks nothing: whoever acts on it has the version locked, and reasons change under that lock alone.
+    """
+    keys = connection.execute(
+        sa.select(sa.func.unnest(_reasons.failed_systems)).where(
+            _reasons.tenant_id == version.tenant_id,
+            _reasons.automation_version_id == version.id,
+            _reasons.kind == BlockKind.CREDENTIALS,
+            _reasons.cleared_at.is_(None),
+        )
+    ).scalars()
+    return sorted(keys)
 
 
 def _open_reasons(connection: sa.Connection, version: LockedVersion) -> Sequence[sa.Row[*tuple[Any, ...]]]:
