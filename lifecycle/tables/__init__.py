@@ -4,6 +4,7 @@ from lifecycle.tables.admissions import admissions, enforcement_leaks, gate_hold
 from lifecycle.tables.breaker import blacklist_version, system_config, system_config_versions
 from lifecycle.tables.columns import metadata
 from lifecycle.tables.credentials import automation_version_credentials, credential_events, credentials
+from lifecycle.tables.credits import credit_ledger_heads, credit_runs
 from lifecycle.tables.decisions import (
     dead_letters,
     decision_evidence,
@@ -31,7 +32,7 @@ from lifecycle.tables.registry import (
 from lifecycle.tables.work import audit_logs, channel_outages, deliveries, notifications, outbox_events, tasks
 
 #: Tables that nobody may rewrite: a trigger refuses UPDATE, DELETE and TRUNCATE (30.2).
-APPEND_ONLY_TABLES = ("audit_logs", "automation_versions_status_history")
+APPEND_ONLY_TABLES = ("audit_logs", "automation_versions_status_history", "credit_runs")
 
 __all__ = [
     "APPEND_ONLY_TABLES",
@@ -48,6 +49,8 @@ __all__ = [
     "contacts",
     "credential_events",
     "credentials",
+    "credit_ledger_heads",
+    "credit_runs",
     "dead_letters",
     "decision_evidence",
     "decisions",

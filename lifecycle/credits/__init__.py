@@ -1,0 +1,1 @@
+"""What runs cost: the ledger, baselines, cases and reviews (50)."""
