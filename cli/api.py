@@ -23,10 +23,10 @@ def api(
         list[str] | None, typer.Option(help="One more name that requests may be addressed to.", metavar="NAME")
     ] = None,
     only_ingest: Annotated[
-        bool, typer.Option("--only-ingest", help="Serve no console, so that it may listen beyond loopback.")
+        bool, typer.Option("--only-ingest", help="Serve no console, but run events and the admission gate.")
     ] = False,
 ) -> None:
-    """Serve the console, run events over HTTP, /metrics and the health checks."""
+    """Serve the console, the API, the admission gate, run events over HTTP, /metrics and the health checks."""
     import uvicorn
 
     from api.app import create_app, create_ingest_only_app
@@ -34,7 +34,8 @@ def api(
     from api.database import Database
     from api.ingest import create_ingest_app
     from api.v1.app import create_v1_app
-    from cli.api_parts import api_parts
+    from api.v1.executions import ExecutionsFirst, create_executions_app
+    from cli.api_parts import api_parts, blacklist_store, execution_parts
     from cli.ingest import ingest_parts
     from sinks.run_events import RunEventProducer
 
@@ -55,20 +56,25 @@ def api(
     parts = ingest_parts(settings, database, producer)
     listener = _listen(host, port)
     ingest = create_ingest_app(parts)
+    made = api_parts(settings, database)
+    blacklist = blacklist_store(settings)
+    executions = create_executions_app(execution_parts(made, parts, blacklist))
     if only_ingest:
         app = create_ingest_only_app(database, ingest)
     else:
         hosts = [host, *(allow_host or ())]
-        made = api_parts(settings, database)
         sign_in = SignIn(made.verifier, made.limits) if signs_in else None
         console = ConsoleParts(platform=made.platform, options=made.options, sign_in=sign_in)
         app = create_app(database, console, allowed_hosts=hosts, ingest=ingest, v1=create_v1_app(made))
     name = f"[{host}]" if ":" in host else host
     what, path = ("ingest", "") if only_ingest else ("console", "/console")
     typer.echo(f"{what}: http://{name}:{listener.getsockname()[1]}{path}")
+    served = ExecutionsFirst(app, executions)
+    blacklist.start()
     uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
+        uvicorn.Config(served, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
     ).run(sockets=[listener])
+    blacklist.close()
     producer.close()
 
 
