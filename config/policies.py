@@ -129,11 +129,11 @@ def parse_policies(document: object, *, allowed_lateness: timedelta) -> Policies
     except ValidationError as error:
         raise MisconfiguredPolicyError([_sentence(fault) for fault in error.errors()]) from None
     default = _overlay(PolicySet(version=file.version), file.defaults)
-    tenants = {tenant: _overlay(default, layer) for tenant, layer in file.tenants.items()}
+    tenants = {tenant: _override(default, layer) for tenant, layer in file.tenants.items()}
     workflows = {}
     for name, layer in file.workflows.items():
         tenant, workflow = name.split("/", 1)
-        workflows[tenant, workflow] = _overlay(tenants.get(tenant, default), layer)
+        workflows[tenant, workflow] = _override(tenants.get(tenant, default), layer)
     policies = Policies(default=default, tenants=tenants, workflows=workflows)
     faults = list(_misplaced(file)) + [
         f"{place}: {fault}" for place, policy in _layers(policies) for fault in _nonsense(policy, allowed_lateness)
@@ -168,6 +168,14 @@ def _overlay(base: PolicySet, layer: _Layer) -> PolicySet:
         silence=_replace(base.silence, layer.silence),
         credits=_replace(base.credits, layer.credits),
     )
+
+
+def _override(base: PolicySet, layer: _Layer) -> PolicySet:
+    """The same for some of the tenants only: what it names does not change with the default layer any more."""
+    policy = _overlay(base, layer)
+    breaker = policy.circuit_breaker
+    inherits = breaker.inherits - layer.circuit_breaker.model_fields_set
+    return msgspec.structs.replace(policy, circuit_breaker=msgspec.structs.replace(breaker, inherits=inherits))
 
 
 def _replace(base: S, section: _Section) -> S:

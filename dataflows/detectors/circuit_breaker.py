@@ -4,14 +4,21 @@ Counts the executions of a workflow called stuck in a window of event time. The 
 a decision can be replayed; the store of spec 40 records, enforces and shows.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import msgspec
 
 from dataflows.decisions import MAX_EVIDENCE, Decision, DecisionKind, ReasonCode, decision_id
-from dataflows.detectors.policies import CircuitBreakerPolicy
+from dataflows.detectors.policies import BreakerChange, CircuitBreakerPolicy
 from dataflows.detectors.stuck_executions import Ruling, Seen
 from dataflows.times import NEVER, from_micros, micros
 
 POLICY_ID = "circuit_breaker"
+
+#: The longest window there is, microseconds. For so long executions are kept, so that a window that is made longer
+#: finds them.
+LONGEST_WINDOW = 7 * 24 * 3600 * 1_000_000
 
 
 class StuckRecord(msgspec.Struct, array_like=True, gc=False):
@@ -24,7 +31,7 @@ class StuckRecord(msgspec.Struct, array_like=True, gc=False):
 class CircuitBreakerState(msgspec.Struct, array_like=True, gc=False):
     """What is remembered of one workflow. Times are microseconds since the epoch."""
 
-    #: Stuck executions in the window, by execution id; none while it is blacklisted.
+    #: Stuck executions that may count, by execution id; none while it is blacklisted.
     stuck: dict[str, StuckRecord] = {}
     #: The newest stuck time recorded, also of an execution that recovered since.
     newest: int = NEVER
@@ -32,29 +39,44 @@ class CircuitBreakerState(msgspec.Struct, array_like=True, gc=False):
     released_at: int = NEVER
 
 
+class _InForce(NamedTuple):
+    """What is judged by at one event time."""
+
+    threshold: int
+    #: Microseconds.
+    window: int
+    version: int
+
+
 class CircuitBreaker:
     """The detector for one policy; `state` arguments are changed in place, nothing else is."""
 
-    __slots__ = ("_policy", "_policy_version", "window")
+    __slots__ = ("_inherits", "_policy")
 
     def __init__(self, policy: CircuitBreakerPolicy, policy_version: int) -> None:
-        self._policy = policy
-        self._policy_version = policy_version
-        #: Microseconds.
-        self.window = micros(policy.window)
+        self._policy = _InForce(policy.threshold, micros(policy.window), policy_version)
+        self._inherits = policy.inherits
 
-    def on_stuck(self, state: CircuitBreakerState, ruling: Ruling) -> Decision | None:
-        """Record an execution called stuck; a decision when that makes enough of them."""
+    def on_stuck(
+        self, state: CircuitBreakerState, ruling: Ruling, changes: Sequence[BreakerChange] = ()
+    ) -> Decision | None:
+        """Record an execution called stuck; a decision when that makes enough of them.
+
+        `changes` are those of the default layer, sorted: an execution is judged by what holds at its own event time.
+        """
         # Nothing more is decided until a release, which clears the count.
         if state.blacklisted or ruling.time <= state.released_at:
             return None
         state.stuck[ruling.execution_id] = StuckRecord(ruling.time, list(ruling.events))
         state.newest = max(state.newest, ruling.time)
-        begin = state.newest - self.window
-        state.stuck = {name: record for name, record in state.stuck.items() if record.stuck_at > begin}
-        if len(state.stuck) < self._policy.threshold:
+        oldest = state.newest - LONGEST_WINDOW
+        state.stuck = {name: record for name, record in state.stuck.items() if record.stuck_at > oldest}
+        policy = self._in_force(ruling.time, changes)
+        begin = state.newest - policy.window
+        counted = {name: record for name, record in state.stuck.items() if record.stuck_at > begin}
+        if len(counted) < policy.threshold:
             return None
-        decision = self._decide(state, ruling)
+        decision = _decide(policy, counted, state.newest, ruling)
         state.blacklisted = True
         state.stuck = {}
         return decision
@@ -70,36 +92,46 @@ class CircuitBreaker:
         state.blacklisted = False
         state.released_at = max(state.released_at, time)
 
-    def _decide(self, state: CircuitBreakerState, ruling: Ruling) -> Decision:
-        stuck = ruling.decision
-        tenant_id, workflow_id = stuck.tenant_id or "", stuck.workflow_id or ""
-        count = len(state.stuck)
-        events = sorted({seen for record in state.stuck.values() for seen in record.events})
-        return Decision(
-            decision_id=decision_id(
-                DecisionKind.BLACKLIST_WORKFLOW,
-                tenant_id,
-                workflow_id,
-                POLICY_ID,
-                ruling.execution_id,
-            ),
-            kind=DecisionKind.BLACKLIST_WORKFLOW,
-            tenant_id=stuck.tenant_id,
-            workflow_id=stuck.workflow_id,
-            automation_version_id=stuck.automation_version_id,
-            occurred_at=from_micros(ruling.time),
-            policy_id=POLICY_ID,
-            policy_version=self._policy_version,
-            reason_code=ReasonCode.STUCK_THRESHOLD,
-            observed={"stuck_count": count, "newest_stuck_at": from_micros(state.newest)},
-            threshold={
-                "threshold": self._policy.threshold,
-                "window_seconds": self._policy.window.total_seconds(),
-            },
-            evidence=[seen.event_id for seen in events][-MAX_EVIDENCE:],
-            detail={
-                "stuck_count": count,
-                "execution_ids": sorted(state.stuck),
-                "reason": f"auto:stuck:{count}",
-            },
-        )
+    def _in_force(self, time: int, changes: Sequence[BreakerChange]) -> _InForce:
+        policy = self._policy
+        change = next((one for one in reversed(changes) if one.time <= time), None)
+        if change is None or not self._inherits:
+            return policy
+        threshold, window = policy.threshold, policy.window
+        if change.threshold is not None and "threshold" in self._inherits:
+            threshold = change.threshold
+        if change.window is not None and "window" in self._inherits:
+            window = change.window
+        return _InForce(threshold, window, change.version)
+
+
+def _decide(policy: _InForce, counted: dict[str, StuckRecord], newest: int, ruling: Ruling) -> Decision:
+    stuck = ruling.decision
+    tenant_id, workflow_id = stuck.tenant_id or "", stuck.workflow_id or ""
+    count = len(counted)
+    events = sorted({seen for record in counted.values() for seen in record.events})
+    return Decision(
+        decision_id=decision_id(
+            DecisionKind.BLACKLIST_WORKFLOW,
+            tenant_id,
+            workflow_id,
+            POLICY_ID,
+            ruling.execution_id,
+        ),
+        kind=DecisionKind.BLACKLIST_WORKFLOW,
+        tenant_id=stuck.tenant_id,
+        workflow_id=stuck.workflow_id,
+        automation_version_id=stuck.automation_version_id,
+        occurred_at=from_micros(ruling.time),
+        policy_id=POLICY_ID,
+        policy_version=policy.version,
+        reason_code=ReasonCode.STUCK_THRESHOLD,
+        observed={"stuck_count": count, "newest_stuck_at": from_micros(newest)},
+        threshold={"threshold": policy.threshold, "window_seconds": policy.window / 1_000_000},
+        evidence=[seen.event_id for seen in events][-MAX_EVIDENCE:],
+        detail={
+            "stuck_count": count,
+            "execution_ids": sorted(counted),
+            "reason": f"auto:stuck:{count}",
+        },
+    )

@@ -36,6 +36,20 @@ class CircuitBreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     threshold: int = 5
     window: timedelta = timedelta(minutes=60)
+    #: Which of the two come from the default layer, and so change with it while the monitor runs (40.2).
+    inherits: frozenset[str] = frozenset({"threshold", "window"})
+
+
+class BreakerChange(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
+    """The default layer's thresholds of 20.4 from an event time on; the newest one holds alone.
+
+    Begins with its order. Microseconds, as the detectors count; None is what the policies say.
+    """
+
+    time: int
+    version: int
+    threshold: int | None = None
+    window: int | None = None
 
 
 class CreditsPolicy(msgspec.Struct, frozen=True, kw_only=True):

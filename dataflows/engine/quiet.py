@@ -4,6 +4,7 @@ A state whose workflow comes back finds itself as new. That is the same for ever
 what was forgotten: so late an event finds a workflow without a past (docs/detectors.md says for how long there is one).
 """
 
+from dataflows.detectors.circuit_breaker import LONGEST_WINDOW
 from dataflows.detectors.stuck_executions import CALLED_HORIZON
 from dataflows.engine.detector_sets import Detectors
 from dataflows.engine.workflow import Workflow
@@ -32,7 +33,7 @@ def is_forgettable(workflow: Workflow, detectors: Detectors, quiet_for: int) -> 
         QUIET_FOR,
         detectors.auth_failures.looks_back,
         detectors.stuck_executions.asked_for,
-        detectors.circuit_breaker.window,
+        LONGEST_WINDOW,
     )
     if stuck.called or stuck.archived or breaker is not None:
         looks_back = max(looks_back, CALLED_HORIZON)
