@@ -24,7 +24,7 @@ EVENT_TOPIC_LIMIT = 2 * MAX_EVENT_BYTES
 def init_topics(
     partitions: Annotated[
         int,
-        typer.Option(help="Of the events, control events, status events and credential events.", min=1, max=10_000),
+        typer.Option(help="Of all topics but dead letters.", min=1, max=10_000),
     ] = 12,
     replication_factor: Annotated[
         int, typer.Option(help="Copies of each message; -1 is the broker's default.", min=-1, max=9)
@@ -68,9 +68,16 @@ def topics_of(kafka: Kafka, partitions: int, replication_factor: int) -> list[Ne
     """
     from sinks.kafka import MAX_MESSAGE_BYTES
 
-    alike, dead = partitioned_alike(kafka), (kafka.dead_letter_topic, kafka.decisions_dead_letter_topic)
+    alike, dead = (
+        partitioned_alike(kafka),
+        (
+            kafka.dead_letter_topic,
+            kafka.decisions_dead_letter_topic,
+            kafka.requests_dead_letter_topic,
+        ),
+    )
     room, large = ({"max.message.bytes": str(limit)} for limit in (EVENT_TOPIC_LIMIT, MAX_MESSAGE_BYTES))
-    inputs = (*alike, kafka.credential_topic)
+    inputs = (*alike, kafka.credential_topic, kafka.requests_topic, kafka.jobs_topic)
     return [NewTopic(name, partitions, replication_factor, config=room) for name in inputs] + [
         NewTopic(name, 1, replication_factor, config=large) for name in dead
     ]

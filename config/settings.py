@@ -80,6 +80,13 @@ class Kafka(Section):
     credential_topic: str = Field(
         default="credential_events", description="what integration monitors find out about credentials"
     )
+    requests_topic: str = Field(
+        default="execution_requests", description="who wants to start a run, for `breakwater gate`"
+    )
+    jobs_topic: str = Field(default="execution_jobs", description="runs that the gate admitted")
+    requests_dead_letter_topic: str = Field(
+        default="execution_requests.dead_letter", description="requests that can't be answered, as they came"
+    )
     credential_group: str = Field(
         default="breakwater-credentials", description="the consumer group of the workers that read it"
     )
@@ -259,6 +266,23 @@ class Ingest(Section):
     )
 
 
+class Gate(Section):
+    """The admission gate for requests in Kafka (spec 40.5)."""
+
+    group: str = Field(default="breakwater-gate", description="the consumer group of the gates")
+    batch: int = Field(
+        default=5_000, ge=1, le=10_000, description="requests answered together at most; fewer while answers take long"
+    )
+    stale_after: Duration = Field(
+        default=timedelta(milliseconds=800),
+        gt=timedelta(0),
+        description="answers that are not out after so long are judged again: a block counts within a second",
+    )
+    answers_kept: Duration = Field(
+        default=timedelta(days=7), gt=timedelta(0), description="for how long a key gets its first answer again"
+    )
+
+
 class Auth(Section):
     """Who may use the API: tokens of the platform's identity provider (spec 30.7)."""
 
@@ -370,6 +394,7 @@ class Settings(BaseSettings):
     http: Http = Http()
     ingest: Ingest = Ingest()
     bridge: Bridge = Bridge()
+    gate: Gate = Gate()
     auth: Auth = Auth()
     platform: PlatformApi = PlatformApi()
     lifecycle: Lifecycle = Lifecycle()

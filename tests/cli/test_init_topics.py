@@ -17,8 +17,11 @@ NAMES = [
     "monitor_control",
     "automation_status_changed",
     "credential_events",
+    "execution_requests",
+    "execution_jobs",
     "run_events.dead_letter",
     "decisions.dead_letter",
+    "execution_requests.dead_letter",
 ]
 
 
@@ -75,8 +78,11 @@ def test_control_events_are_cut_like_the_events_and_dead_letters_have_room() -> 
         ("monitor_control", 24, 3),
         ("automation_status_changed", 24, 3),
         ("credential_events", 24, 3),
+        ("execution_requests", 24, 3),
+        ("execution_jobs", 24, 3),
         ("run_events.dead_letter", 1, 3),
         ("decisions.dead_letter", 1, 3),
+        ("execution_requests.dead_letter", 1, 3),
     ]
     limits = [int(topic.config["max.message.bytes"]) for topic in topics]
     assert limits == [EVENT_TOPIC_LIMIT] * 4 + [MAX_MESSAGE_BYTES] * 2

@@ -37,6 +37,9 @@ class Topics:
             credential_topic=f"credential_events.{number}",
             dead_letter_topic=f"run_events.dead_letter.{number}",
             decisions_dead_letter_topic=f"decisions.dead_letter.{number}",
+            requests_topic=f"execution_requests.{number}",
+            jobs_topic=f"execution_jobs.{number}",
+            requests_dead_letter_topic=f"execution_requests.dead_letter.{number}",
         )
         self.admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 2})
         made = self.init("--partitions", str(partitions))
