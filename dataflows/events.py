@@ -188,11 +188,26 @@ class WorkflowReleased(ControlEvent, frozen=True, tag="workflow_released"):
     """A workflow was taken off the blacklist."""
 
 
+class SystemConfigChanged(ControlEvent, kw_only=True, frozen=True, tag="system_config_changed"):
+    """The default layer's thresholds of the circuit breaker are these from its event time on (40.2).
+
+    It is about all tenants, so all partitions have it; a repeat of a version changes nothing.
+    """
+
+    tenant_id: str = ""
+    workflow_id: str = ""
+    version: Annotated[int, Meta(ge=1)]
+    #: Absent: what the policies say.
+    stuck_threshold: Annotated[int, Meta(ge=1)] | None = None
+    stuck_window_minutes: Annotated[int, Meta(ge=1, le=10_080)] | None = None
+
+
 CONTROL_EVENTS: dict[str, type[ControlEvent]] = {
     "automation_status_changed": AutomationStatusChanged,
     "credential_event": CredentialEvent,
     "hold_ended": HoldEnded,
     "workflow_released": WorkflowReleased,
+    "system_config_changed": SystemConfigChanged,
 }
 
 Event = RunEvent | ControlEvent

@@ -6,10 +6,11 @@ the stream's: the lane fires what its watermark has reached, never what a wall c
 """
 
 from bisect import insort
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 
+from dataflows.detectors.policies import BreakerChange
 from dataflows.detectors.silence import Rhythm, Span, add_span
 from dataflows.detectors.stuck_executions import NEVER_DUE, Run
 from dataflows.engine.detector_sets import Detectors
@@ -27,7 +28,7 @@ from dataflows.engine.workflow import (
     Workflow,
     is_patient,
 )
-from dataflows.events import GATE_ERROR_CODES, ControlEvent, Event, RunEvent, RunStatus
+from dataflows.events import GATE_ERROR_CODES, ControlEvent, Event, RunEvent, RunStatus, SystemConfigChanged
 from dataflows.times import NEVER
 
 # An attribute of an enum's class takes 70 ns to look up in Python 3.11.
@@ -51,8 +52,12 @@ class Lane:
         room: Room,
         watermark: Watermark,
         resolution: int,
+        breaker_changes: Iterable[BreakerChange] = (),
     ) -> None:
-        """`resolution` in microseconds: runs less than this apart are one stretch for the whole stream's switch."""
+        """`resolution` in microseconds: runs less than this apart are one stretch for the whole stream's switch.
+
+        `breaker_changes` are those of the default layer that are known at the start; others come by the stream.
+        """
         self.counts = Counts()
         #: When runs came that were not late, since somebody last took them with `take_spans`.
         self.spans: list[Span] = []
@@ -85,6 +90,7 @@ class Lane:
         self._age, self._aged_to = 0, NEVER
         #: Where `drop_quiet` goes on.
         self._next_look = 0
+        self._learn_changes(breaker_changes)
 
     def process(self, events: Sequence[Event], times: Sequence[int]) -> list[Timed]:  # noqa: C901, PLR0912, PLR0915
         """Take in events in their order, `times` are their event times, then all that is due.
@@ -112,6 +118,9 @@ class Lane:
                     mark = time - lateness
             workflow = by_id.get(event.workflow_id)  # type: ignore[arg-type]  # identity filled it in
             if workflow is None or workflow.tenant_id != event.tenant_id:
+                if type(event) is SystemConfigChanged:
+                    self._learn_changes([_breaker_change(event, time)])
+                    continue
                 workflow = self._workflow(event)
                 has_patient = self._has_patient
             if not workflow.is_changed:
@@ -321,6 +330,7 @@ class Lane:
             ended_patient,
             len(self._workflows),
             age=self._age,
+            breaker_changes=self._judge.breaker_changes,
         )
 
     def note_snapshot(self) -> None:
@@ -336,6 +346,7 @@ class Lane:
         self.watermark.value, self.watermark.highest = state.watermark, state.highest
         self.spans = state.spans
         self._age, self._aged_to = state.age, state.watermark
+        self._learn_changes(state.breaker_changes)
         for number in state.gone:
             if (dropped := self._workflows[number]) is not None:
                 self._drop(dropped)
@@ -348,6 +359,13 @@ class Lane:
             if workflow is not None and workflow.wake_at != NEVER_DUE
         ]
         heapify(self._wakes)
+
+    def _learn_changes(self, changes: Iterable[BreakerChange]) -> None:
+        """Add changes of the default layer, each version once."""
+        known = {change.version: change for change in self._judge.breaker_changes}
+        for change in changes:
+            known.setdefault(change.version, change)
+        self._judge.breaker_changes = sorted(known.values())
 
     def _workflow(self, event: Event) -> Workflow:
         tenant_id, workflow_id = event.tenant_id, event.workflow_id or ""
@@ -410,3 +428,8 @@ class Lane:
         if wake < workflow.wake_at:
             workflow.wake_at = wake
             heappush(self._wakes, (wake, workflow.number))
+
+
+def _breaker_change(event: SystemConfigChanged, time: int) -> BreakerChange:
+    window = None if event.stuck_window_minutes is None else event.stuck_window_minutes * 60 * 1_000_000
+    return BreakerChange(time, event.version, event.stuck_threshold, window)

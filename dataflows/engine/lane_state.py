@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from dataflows.detectors.policies import BreakerChange
 from dataflows.detectors.silence import Span
 from dataflows.detectors.stuck_executions import NEVER_DUE
 from dataflows.engine.memory import EndedExecution, Row
@@ -34,6 +35,8 @@ class LaneState(msgspec.Struct, array_like=True):
     gone: list[int] = []
     #: See `engine.quiet`; microseconds.
     age: int = 0
+    #: Of the default layer, sorted.
+    breaker_changes: list[BreakerChange] = []
 
 
 def with_workflows(state: LaneState, workflows: list[Workflow]) -> LaneState:

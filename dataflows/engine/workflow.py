@@ -14,6 +14,7 @@ import msgspec
 from dataflows.decisions import Decision, DecisionKind
 from dataflows.detectors.auth_failures import AuthFailuresState
 from dataflows.detectors.circuit_breaker import CircuitBreakerState
+from dataflows.detectors.policies import BreakerChange
 from dataflows.detectors.silence import Rhythm
 from dataflows.detectors.stuck_executions import NEVER_DUE, Ended, Ruling, Run, StuckExecutionsState
 from dataflows.engine.detector_sets import Detectors
@@ -118,6 +119,8 @@ class Judge:
         self._ended = ended
         self._ended_patient = ended_patient
         self._counts = counts
+        #: Of the default layer, sorted.
+        self.breaker_changes: list[BreakerChange] = []
 
     def on_end(
         self, workflow: Workflow, event: RunEvent, time: int, arrival: int, watermark: int, out: list[Timed]
@@ -333,7 +336,7 @@ class Judge:
             return
         if workflow.breaker is None:
             workflow.breaker = CircuitBreakerState()
-        decision = breaker.on_stuck(workflow.breaker, ruling)
+        decision = breaker.on_stuck(workflow.breaker, ruling, self.breaker_changes)
         if decision is not None:
             out.append(timed._replace(decision=decision))
             if workflow.rhythm is not None:
