@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack
 import sqlalchemy as sa
 
 from dataflows.dead_letters import DeadLetterCode, Unusable
-from dataflows.interop.credit_webhook import SCENARIO_PREFIX
+from dataflows.events import SCENARIO_PREFIX
 from dataflows.interop.references import Reference
 from lifecycle.external_refs import AmbiguousReferenceError, find_by_external_ref
 from lifecycle.registry import find_binding

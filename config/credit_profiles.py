@@ -11,7 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from config.settings import Duration
-from dataflows.credit_runs import CreditAction, Likelihood, Severity
+from dataflows.credit_runs import INCIDENTS, CreditAction, Likelihood, Severity
 from dataflows.detectors.credit_profiles import Arithmetic, Compares, Profile, SensitiveData
 from dataflows.events import JobType
 
@@ -110,6 +110,8 @@ class ProfileFile(_Part):
             raise ValueError("multipliers: must be those of SEV0 to SEV3, in this order")
         if list(self.multipliers.values()) != sorted(self.multipliers.values(), reverse=True):
             raise ValueError("multipliers: a worse severity must not take less")
+        if self.without_baseline in INCIDENTS:
+            raise ValueError("without_baseline: must be no incident, or the first runs of every scenario would be one")
         if list(self.likelihoods) != [Likelihood.HIGH, Likelihood.MEDIUM]:
             raise ValueError("likelihoods: must be High and Medium, in this order")
         if self.likelihoods[Likelihood.HIGH] < self.likelihoods[Likelihood.MEDIUM]:

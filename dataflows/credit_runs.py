@@ -143,5 +143,7 @@ def decode_credit_run(raw: bytes | str) -> CreditRun:
 
 
 def exact(value: float) -> Decimal:
-    """The decimal number that was written where `value` was read: exact up to 15 digits."""
-    return Decimal(int(value)) if value.is_integer() and value < _WHOLE else Decimal(repr(value))
+    """The decimal number that was written where `value`, not negative, was read: exact up to 15 digits."""
+    if value < _WHOLE and value == (whole := int(value)):
+        return Decimal(whole)
+    return Decimal(repr(value))

@@ -21,6 +21,7 @@ class DecisionKind(StrEnum):
     EXECUTION_STUCK = "execution_stuck"  #: an execution is open without activity (20.3)
     EXECUTION_RECOVERED = "execution_recovered"  #: an execution called stuck has moved again (20.3)
     BLACKLIST_WORKFLOW = "blacklist_workflow"  #: a workflow keeps getting stuck (20.4)
+    CREDIT_INCIDENT = "credit_incident"  #: a run cost far more than its scenario usually does (20.5)
     SILENCE = "silence"  #: nothing comes any more (20.6)
 
 
@@ -35,6 +36,10 @@ class ReasonCode(StrEnum):
     ACTIVITY = "activity"  #: a stuck execution reported `started` or `running` again
     TERMINAL = "terminal"  #: a stuck execution ended after all
     STUCK_THRESHOLD = "stuck_threshold"  #: enough stuck executions in the window
+    CREDIT_SPIKE = "credit_spike"  #: the run's multiplier
+    ABSOLUTE_CAP = "absolute_cap"  #: its credits alone, whatever they are compared with
+    PII_EXPOSURE = "pii_exposure"  #: the sender's flag
+    REGULATORY_DATA = "regulatory_data"  #: the sender's flag
     NO_RUNS = "no_runs"  #: no run in the whole stream for too long
     WORKFLOW_QUIET = "workflow_quiet"  #: no run of a workflow for several of its periods
 

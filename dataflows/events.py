@@ -57,6 +57,9 @@ STATUS_ALIASES: dict[str, RunStatus] = {
 #: Codes of runs that the admission gate refused; they reach no detector.
 GATE_ERROR_CODES = frozenset({"WorkflowBlacklisted", "AutomationNotRunnable", "WorkflowOnHold"})
 
+#: Marks a version that nobody has registered: it stands for a scenario whose credits alone are looked at.
+SCENARIO_PREFIX = "scenario:"
+
 
 class JobType(StrEnum):
     """What a run was for, in the words of the credit ledger."""
@@ -188,6 +191,24 @@ class WorkflowReleased(ControlEvent, frozen=True, tag="workflow_released"):
     """A workflow was taken off the blacklist."""
 
 
+class BaselineChange(msgspec.Struct, kw_only=True, frozen=True):
+    """What a scenario's runs are compared with from now on."""
+
+    #: As runs name it: their `scenario_id`, else `scenario_name`, else `workflow_id`.
+    scenario_id: Annotated[str, Meta(min_length=1, max_length=240)]
+    #: None: nothing is approved any more.
+    median_credits: Credits | None = None
+    #: Absent: the one that its runs say.
+    job_type: JobType | None = None
+
+
+class BaselinesUpdated(ControlEvent, kw_only=True, frozen=True, tag="baselines_updated"):
+    """Baselines of a tenant were approved, changed or withdrawn. It is about no workflow, so all partitions have it."""
+
+    workflow_id: Identifier = ""
+    baselines: Annotated[list[BaselineChange], Meta(min_length=1, max_length=1000)]
+
+
 class SystemConfigChanged(ControlEvent, kw_only=True, frozen=True, tag="system_config_changed"):
     """The default layer's thresholds of the circuit breaker are these from its event time on (40.2).
 
@@ -208,6 +229,7 @@ CONTROL_EVENTS: dict[str, type[ControlEvent]] = {
     "hold_ended": HoldEnded,
     "workflow_released": WorkflowReleased,
     "system_config_changed": SystemConfigChanged,
+    "baselines_updated": BaselinesUpdated,
 }
 
 Event = RunEvent | ControlEvent

@@ -4,13 +4,10 @@ from datetime import datetime
 from typing import Any
 
 from dataflows.dead_letters import DeadLetterCode, Unusable
-from dataflows.events import MAX_MESSAGE_BYTES, RunEvent
+from dataflows.events import MAX_MESSAGE_BYTES, SCENARIO_PREFIX, RunEvent
 from dataflows.interop.event_ids import event_id_of
 from dataflows.interop.objects import Faults, Fields, read_object, write_object
 from dataflows.interop.references import LookUp
-
-#: Marks a version that nobody has registered: it stands for a scenario whose credits alone are looked at.
-SCENARIO_PREFIX = "scenario:"
 
 _MAX_IDENTIFIER = 128
 #: What the sender says nothing about: it follows from the credential, the record's id and the registry.

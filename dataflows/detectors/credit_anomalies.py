@@ -1,0 +1,317 @@
+"""Does a run cost far more than its scenario usually does? (spec 20.5, 50.2, 50.3)
+
+Sees the terminal runs with credits in the order of their event time, whatever workflows and partitions they come from.
+A run is judged first and learned after that.
+"""
+
+from decimal import Decimal
+from statistics import median
+from typing import NamedTuple
+
+import msgspec
+
+from dataflows.credit_runs import INCIDENTS, BaselineSource, CreditRun, RiskFlag, Severity, exact
+from dataflows.decisions import Decision, DecisionKind, ReasonCode, decision_id
+from dataflows.detectors.credit_classification import SENSITIVE, Classification, ScenarioMemory, classify
+from dataflows.detectors.credit_profiles import Profile, SensitiveData
+from dataflows.detectors.learned_baselines import DAY, History
+from dataflows.events import BaselineChange, JobType, RunEvent, RunStatus
+from dataflows.times import NEVER
+
+POLICY_ID = "credits"
+
+#: Approved baselines of scenarios with the same job type that are needed for one of their peers.
+PEERS = 3
+#: A healthy run was not tried again more often.
+HEALTHY_RETRIES = 1
+#: A scenario without a run for so long begins anew.
+QUIET_FOR = 90 * DAY
+#: Below this share of what means something, doubles are exact enough to tell that it is not reached.
+NEAR = 0.99
+
+
+class CreditRules(NamedTuple):
+    """What a workflow's runs are judged by."""
+
+    profile: Profile
+    absolute_cap: Decimal | None
+    policy_version: int
+    #: A run below this multiplier and below these credits is unremarkable, whatever else is known of it.
+    notable_multiplier: float
+    notable_credits: float
+
+
+def credit_rules(profile: Profile, absolute_cap: Decimal | None, policy_version: int) -> CreditRules:
+    """The rules of a profile and a cap."""
+    cap = absolute_cap if profile.has_absolute_cap else None
+    return CreditRules(
+        profile,
+        cap,
+        policy_version,
+        NEAR * float(min(profile.multipliers.values())),
+        float("inf") if cap is None else NEAR * float(cap),
+    )
+
+
+class Approved(msgspec.Struct, array_like=True, gc=False):
+    """An approved baseline."""
+
+    #: None: there was one, and it was withdrawn.
+    median_credits: Decimal | None
+    #: Event time from which on it holds.
+    since: int
+    #: That of the scenario's runs; None before one was seen.
+    job_type: JobType | None = None
+
+
+class Scenario(msgspec.Struct, array_like=True, gc=False):
+    """What is remembered of one scenario of a tenant."""
+
+    tenant_id: str
+    name: str
+    history: History = msgspec.field(default_factory=History)
+    #: Of the run before.
+    prompt_version: str | None = None
+    approved: Approved | None = None
+    #: Event time of the newest run.
+    newest: int = NEVER
+    #: Something has happened since the last snapshot.
+    is_changed: bool = False
+
+
+class Judged(NamedTuple):
+    """What is said of a run."""
+
+    decision: Decision | None
+    #: None where nobody keeps them.
+    record: CreditRun | None
+
+
+UNREMARKED = Judged(None, None)
+
+
+def scenario_of(event: RunEvent) -> str:
+    """What a run is compared with; the sender's empty names are none."""
+    return event.scenario_id or event.scenario_name or event.workflow_id or ""
+
+
+class CreditAnomalies:
+    """The detector. `scenario` arguments are changed in place; besides that it knows who is whose peer."""
+
+    def __init__(self, *, keeps_records: bool) -> None:
+        """Without `keeps_records` runs that are no incident cost a third: nothing is said of them."""
+        self._keeps_records = keeps_records
+        #: By tenant and scenario.
+        self._approved: dict[str, dict[str, Approved]] = {}
+        self._peers: dict[tuple[str, JobType], Decimal | None] = {}
+
+    def know(self, scenario: Scenario) -> None:
+        """Take in a scenario that has an approved baseline, when it is new or the baseline is."""
+        if scenario.approved is not None:
+            self._approved.setdefault(scenario.tenant_id, {})[scenario.name] = scenario.approved
+            self._forget_peers(scenario.tenant_id)
+
+    def on_baseline(self, scenario: Scenario, change: BaselineChange, time: int) -> None:
+        """A baseline was approved or withdrawn; of two the later one holds, whichever comes first."""
+        before = scenario.approved
+        if before is not None and before.since > time:
+            return
+        job_type = change.job_type or (None if before is None else before.job_type)
+        credits_ = None if change.median_credits is None else exact(change.median_credits)
+        scenario.approved = Approved(credits_, time, job_type)
+        self.know(scenario)
+
+    def on_run(self, scenario: Scenario, event: RunEvent, time: int, rules: CreditRules) -> Judged:
+        """Judge a run, then learn from it. 3 to 25 µs."""
+        credits_total: float = event.credits_total  # type: ignore[assignment]  # only such runs come here
+        if time - scenario.newest > QUIET_FOR:
+            scenario.history, scenario.prompt_version = History(), None
+        approved = scenario.approved
+        if approved is not None and approved.job_type is not (event.job_type or JobType.OTHER):
+            approved.job_type = event.job_type or JobType.OTHER
+            self._forget_peers(scenario.tenant_id)
+        baseline, source = self._baseline(scenario, event, time)
+        if (
+            self._keeps_records
+            or event.risk_flags
+            or credits_total >= rules.notable_credits
+            or (baseline is not None and credits_total >= rules.notable_multiplier * float(baseline))
+        ):
+            severity, judged = self._classify(scenario, event, time, rules, baseline, source)
+        else:
+            severity, judged = Severity.SEV4, UNREMARKED
+        if (
+            event.status is RunStatus.SUCCESS
+            and (event.retry_count is None or event.retry_count <= HEALTHY_RETRIES)
+            and severity not in INCIDENTS
+        ):
+            scenario.history.learn(time, credits_total, event.input_item_count)
+        scenario.prompt_version = event.prompt_version
+        if time > scenario.newest:
+            scenario.newest = time
+        return judged
+
+    def _baseline(self, scenario: Scenario, event: RunEvent, time: int) -> tuple[Decimal | None, BaselineSource]:
+        """The first baseline that there is; what is learned goes on being learned beside an approved one."""
+        learned = scenario.history.baseline(time)
+        approved = scenario.approved
+        if approved is not None and approved.median_credits:
+            return approved.median_credits, BaselineSource.APPROVED
+        if learned:
+            return learned, BaselineSource.LEARNED
+        if scenario.tenant_id in self._approved:
+            peer = self._peer(scenario.tenant_id, event.job_type or JobType.OTHER)
+            if peer:
+                return peer, BaselineSource.PEER
+        return None, BaselineSource.NONE
+
+    def _peer(self, tenant_id: str, job_type: JobType) -> Decimal | None:
+        key = (tenant_id, job_type)
+        if key not in self._peers:
+            found = [
+                approved.median_credits
+                for approved in self._approved[tenant_id].values()
+                if approved.job_type is job_type and approved.median_credits
+            ]
+            self._peers[key] = median(found) if len(found) >= PEERS else None
+        return self._peers[key]
+
+    def _forget_peers(self, tenant_id: str) -> None:
+        for job_type in JobType:
+            self._peers.pop((tenant_id, job_type), None)
+
+    def _classify(
+        self,
+        scenario: Scenario,
+        event: RunEvent,
+        time: int,
+        rules: CreditRules,
+        baseline: Decimal | None,
+        source: BaselineSource,
+    ) -> tuple[Severity, Judged]:
+        per_item = scenario.history.credits_per_item(time) if event.input_item_count else None
+        found = classify(
+            event,
+            exact(event.credits_total or 0.0),
+            baseline,
+            rules.profile,
+            memory=ScenarioMemory(scenario.prompt_version, per_item),
+            absolute_cap=rules.absolute_cap,
+        )
+        decision = record = None
+        if found.severity in INCIDENTS:
+            decision = _incident(scenario, event, rules, found, baseline, source)
+        if self._keeps_records:
+            record = _record(scenario, event, rules, found, baseline, source)
+        return found.severity, Judged(decision, record)
+
+
+def _incident(
+    scenario: Scenario,
+    event: RunEvent,
+    rules: CreditRules,
+    found: Classification,
+    baseline: Decimal | None,
+    source: BaselineSource,
+) -> Decision:
+    # Floats, since a decision's JSON form would make texts of decimals.
+    workflow_id, execution_id = event.workflow_id or "", event.execution_id or ""
+    profile = rules.profile
+    return Decision(
+        decision_id=decision_id(DecisionKind.CREDIT_INCIDENT, event.tenant_id, workflow_id, POLICY_ID, execution_id),
+        kind=DecisionKind.CREDIT_INCIDENT,
+        tenant_id=event.tenant_id,
+        workflow_id=workflow_id,
+        automation_version_id=event.automation_version_id,
+        occurred_at=event.occurred_at,
+        policy_id=POLICY_ID,
+        policy_version=rules.policy_version,
+        reason_code=_reason(rules, found),
+        observed={
+            "credits_total": event.credits_total,
+            "variance_multiplier": found.variance_multiplier,
+            "misconfig_score": found.misconfig_score,
+            "legit_score": found.legit_score,
+        },
+        threshold={
+            "profile": profile.name,
+            "baseline_credits": None if baseline is None else float(baseline),
+            "baseline_source": source,
+            "multipliers": {severity: float(least) for severity, least in profile.multipliers.items()},
+            "absolute_cap": None if rules.absolute_cap is None else float(rules.absolute_cap),
+        },
+        evidence=[event.event_id],
+        detail={
+            "severity": found.severity,
+            "execution_id": execution_id,
+            "scenario": scenario.name,
+            "job_type": event.job_type or JobType.OTHER,
+            "misconfig_likelihood": found.misconfig_likelihood,
+            "risk_flags": list(found.risk_flags),
+            "risk_summary": found.risk_summary,
+            "actions": list(found.actions),
+        },
+    )
+
+
+def _reason(rules: CreditRules, found: Classification) -> ReasonCode:
+    """What made it an incident."""
+    if found.severity is Severity.SEV0 and rules.profile.sensitive_data is SensitiveData.ALONE:
+        sensitive = next((flag for flag in SENSITIVE if flag in found.risk_flags), None)
+        if sensitive is not None:
+            is_pii = sensitive is RiskFlag.PII_EXPOSURE
+            return ReasonCode.PII_EXPOSURE if is_pii else ReasonCode.REGULATORY_DATA
+    least = float(min(rules.profile.multipliers[severity] for severity in INCIDENTS))
+    if found.variance_multiplier is None or found.variance_multiplier < least:
+        return ReasonCode.ABSOLUTE_CAP
+    return ReasonCode.CREDIT_SPIKE
+
+
+def _record(
+    scenario: Scenario,
+    event: RunEvent,
+    rules: CreditRules,
+    found: Classification,
+    baseline: Decimal | None,
+    source: BaselineSource,
+) -> CreditRun:
+    return CreditRun(
+        tenant_id=event.tenant_id,
+        workflow_id=event.workflow_id or "",
+        execution_id=event.execution_id or "",
+        event_id=event.event_id,
+        automation_version_id=event.automation_version_id,
+        occurred_at=event.occurred_at,
+        status=event.status,
+        scenario=scenario.name,
+        scenario_id=event.scenario_id,
+        scenario_name=event.scenario_name,
+        job_type=event.job_type or JobType.OTHER,
+        credits_total=exact(event.credits_total or 0.0),
+        credits_in=None if event.credits_in is None else exact(event.credits_in),
+        credits_out=None if event.credits_out is None else exact(event.credits_out),
+        model=event.model,
+        input_tokens=event.input_tokens,
+        output_tokens=event.output_tokens,
+        retry_count=event.retry_count,
+        has_idempotency_key=event.has_idempotency_key,
+        has_max_items_config=event.has_max_items_config,
+        is_batch_job=event.is_batch_job,
+        is_backfill=event.is_backfill,
+        prompt_version=event.prompt_version,
+        deployment_timestamp=event.deployment_timestamp,
+        input_item_count=event.input_item_count,
+        artifacts_link=event.artifacts_link,
+        profile=rules.profile.name,
+        policy_version=rules.policy_version,
+        baseline_credits=baseline,
+        baseline_source=source,
+        variance_multiplier=found.variance_multiplier,
+        severity=found.severity,
+        misconfig_likelihood=found.misconfig_likelihood,
+        misconfig_score=found.misconfig_score,
+        legit_score=found.legit_score,
+        risk_flags=list(found.risk_flags),
+        risk_summary=found.risk_summary,
+        actions=list(found.actions),
+    )
