@@ -85,7 +85,7 @@ def test_control_events_are_cut_like_the_events_and_dead_letters_have_room() -> 
         ("execution_requests.dead_letter", 1, 3),
     ]
     limits = [int(topic.config["max.message.bytes"]) for topic in topics]
-    assert limits == [EVENT_TOPIC_LIMIT] * 4 + [MAX_MESSAGE_BYTES] * 2
+    assert limits == [EVENT_TOPIC_LIMIT] * 6 + [MAX_MESSAGE_BYTES] * 3
     assert MAX_EVENT_BYTES < EVENT_TOPIC_LIMIT < MAX_MESSAGE_BYTES
 
 
