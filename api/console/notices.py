@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 COOKIE = "breakwater_notice"
 
@@ -23,6 +24,7 @@ class Notice(StrEnum):
     STALE = "stale"
     CLOSED = "closed"
     NAMED = "named"
+    NAME_FIRST = "name_first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ _LINES = {
         good=False,
     ),
     Notice.CLOSED: Line("This task is closed already, so nothing was done.", good=False),
+    Notice.NAME_FIRST: Line("Nothing was done yet: say who you are, then do it again.", good=False),
     Notice.NAMED: Line("Your name is kept in this browser.", good=True),
 }
 
@@ -68,3 +71,10 @@ def forget(request: Request, response: Response) -> None:
     """Once is enough."""
     if COOKIE in request.cookies:
         response.delete_cookie(COOKIE, path="/console", httponly=True, samesite="lax")
+
+
+def ask_for_a_name() -> Response:
+    """Where somebody goes who has not said who they are, and wants to change something."""
+    response = RedirectResponse("/console/operator", HTTPStatus.SEE_OTHER)
+    leave(response, Notice.NAME_FIRST)
+    return response

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,6 +27,10 @@ def _when(at: datetime) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(), show_time(at))
 
 
+def _version_link(version_id: str) -> str:
+    return f"/console/automations/{quote(version_id, safe='')}"
+
+
 _environment = Environment(
     loader=FileSystemLoader(str(files("api") / "templates")),
     autoescape=True,
@@ -34,6 +39,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters.update(age=_age, when=_when, duration=show_duration, call=words.call, actor=words.call_actor)
+_environment.filters["version_link"] = _version_link
 _environment.globals["words"] = words
 
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from lifecycle.kinds import DecisionKind, TaskKind, TaskStatus
+from lifecycle.statuses import Status
 from lifecycle.tasks import TaskFilter
 
 
@@ -65,6 +66,14 @@ class TaskQuery(ListQuery):
             kind=self.kind,
             automation_version_id=self.automation_version_id,
         )
+
+
+class AutomationQuery(ListQuery):
+    """Parameters of the list of automations; its pages begin after an id."""
+
+    cursor: Annotated[_Id | None, BeforeValidator(_absent_if_empty)] = None
+    status: Annotated[Status | None, BeforeValidator(_absent_if_empty)] = None
+    tenant_id: Annotated[_Id | None, BeforeValidator(_absent_if_empty)] = None
 
 
 class DecisionQuery(ListQuery):

@@ -2,7 +2,17 @@
 
 from collections.abc import Mapping
 
-from lifecycle.kinds import DecisionKind, DecisionOutcome, Priority, TaskKind, TaskStatus
+from lifecycle.kinds import (
+    BlockKind,
+    DecisionKind,
+    DecisionOutcome,
+    HoldKind,
+    HoldStatus,
+    Priority,
+    TaskKind,
+    TaskStatus,
+)
+from lifecycle.statuses import Operation, Prerequisite, Status
 
 TASK_KINDS: Mapping[str, str] = {
     TaskKind.CREDENTIALS_ISSUE: "Credentials",
@@ -78,6 +88,59 @@ ACTIONS: Mapping[str, str] = {
     "release_workflow": "Workflow released",
     "create_task": "Task created",
     "update_task": "Task changed",
+}
+
+#: How a status is coloured; the word says it too.
+STATUS_TONES: Mapping[str, str] = {
+    Status.LIVE: "good",
+    Status.PAUSED: "high",
+    Status.BLOCKED: "critical",
+    Status.ARCHIVED: "",
+}
+
+OPERATIONS: Mapping[str, str] = {
+    "seed": "Taken over",
+    Operation.UPDATE_STATUS: "Moved",
+    Operation.BLOCK: "Blocked by hand",
+    Operation.BLOCK_FOR_CREDENTIALS: "Blocked for credentials",
+    Operation.UNBLOCK: "Unblocked",
+    Operation.UNBLOCK_FOR_CREDENTIALS: "Unblocked: credentials",
+    Operation.DEPLOY: "Deployed",
+    Operation.PAUSE: "Paused",
+    Operation.RESUME: "Resumed",
+    Operation.ARCHIVE: "Archived",
+}
+
+PREREQUISITES: Mapping[str, str] = {
+    Prerequisite.PROJECT_EXISTS: "There is a project",
+    Prerequisite.LATEST_QUOTE_SIGNED: "The latest quote is signed",
+    Prerequisite.PAYMENT_RECORDED: "A payment is recorded, or none is asked for",
+    Prerequisite.BUILD_CHECKLIST_COMPLETE: "The build checklist is complete",
+    Prerequisite.ARTIFACTS_AND_RUNBOOK_ATTACHED: "Artifact and runbook are attached",
+    Prerequisite.QA_CHECKLIST_APPROVED: "The QA checklist is complete",
+    Prerequisite.PASS_RATE_REACHED: "Enough tests pass",
+    Prerequisite.DEPLOYMENT_AND_ROLLBACK_PLANNED: "Deployment and rollback are planned",
+    Prerequisite.REMEDIATION_COMPLETE: "All tasks of the block are complete",
+    Prerequisite.CREDENTIALS_VERIFIED: "The credentials were seen to work since the block",
+    Prerequisite.BINDING_DEPLOYABLE: "A workflow is provisioned",
+    Prerequisite.NO_OTHER_VERSION_LIVE: "No other version of the automation is Live",
+}
+
+BLOCK_KINDS: Mapping[str, str] = {
+    BlockKind.CREDENTIALS: "Credentials",
+    BlockKind.MANUAL: "By hand",
+}
+
+HOLD_KINDS: Mapping[str, str] = {
+    HoldKind.PROVIDER_INCIDENT: "Provider incident",
+    HoldKind.BLAST_RADIUS: "Too many stops at once",
+}
+
+HOLD_STATUSES: Mapping[str, str] = {
+    HoldStatus.HELD: "Waits",
+    HoldStatus.RELEASED: "Released",
+    HoldStatus.REJECTED: "Rejected",
+    HoldStatus.ENDED: "Ended with its incident",
 }
 
 #: Who did something: automatic ones by name, others as they named themselves.

@@ -1,0 +1,52 @@
+"""Ask for a status: the way from a name to the operation that it means, for every place where people ask (30.1)."""
+
+from api.auth.access import Access
+from lifecycle.archive import archive
+from lifecycle.automations import read_version
+from lifecycle.change_status import change_status
+from lifecycle.deploy import deploy
+from lifecycle.dispatch import operation_for
+from lifecycle.options import LifecycleOptions
+from lifecycle.platform import Platform
+from lifecycle.results import Hints, StatusResult, Transact
+from lifecycle.statuses import Operation, Status
+
+
+def request_status(
+    access: Access,
+    transact: Transact,
+    platform: Platform,
+    *,
+    tenant_id: str,
+    automation_version_id: str,
+    requested: Status,
+    hints: Hints,
+    reason: str | None,
+    options: LifecycleOptions,
+) -> StatusResult:
+    """Make a version `requested`; a deploy and an archive ask the platform. `LifecycleError`: as they say."""
+    with access.read() as connection:
+        stored = read_version(connection, tenant_id, automation_version_id)
+    operation = operation_for(requested, stored.status, stored.blocked_from_status)
+    if stored.status is not requested and operation in (Operation.DEPLOY, Operation.ARCHIVE):
+        return (deploy if operation is Operation.DEPLOY else archive)(
+            transact,
+            platform,
+            tenant_id=tenant_id,
+            automation_version_id=automation_version_id,
+            actor_context=access.actor,
+            hints=hints,
+            reason=reason,
+            options=options,
+        )
+    with transact() as connection:
+        return change_status(
+            connection,
+            tenant_id=tenant_id,
+            automation_version_id=automation_version_id,
+            requested=requested,
+            actor_context=access.actor,
+            hints=hints,
+            reason=reason,
+            options=options,
+        )
