@@ -5,7 +5,7 @@ Only Postgres answers. A copy in memory or in Redis could be told late of a bloc
 remembers could be given twice (docs/decisions/0011).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -88,6 +88,17 @@ _INSERT = sa.text(
     ON CONFLICT DO NOTHING RETURNING execution_id::text, decided_at
     """
 )
+_REFUSE = sa.text(
+    """
+    UPDATE admissions a SET verdict = 'refused', code = n.code, probe = false, decided_at = clock_timestamp(),
+        automation_version_id = n.automation_version_id
+    FROM unnest(CAST(:execution_id AS uuid[]), CAST(:code AS text[]), CAST(:automation_version_id AS text[]))
+        AS n (execution_id, code, automation_version_id)
+    WHERE a.execution_id = n.execution_id
+    RETURNING a.tenant_id, a.workflow_id, a.automation_version_id, a.execution_id::text AS execution_id, a."trigger",
+        a.verdict, a.code, a.probe, a.position, a.decided_at
+    """
+)
 _admissions = tables.admissions.c
 
 
@@ -101,6 +112,9 @@ def answer(connection: sa.Connection, requests: Sequence[Request]) -> list[Answe
 
     A key that was used before gets its first answer. Of two requests with one key in a batch the first counts. Two
     or three statements for up to `MAX_BATCH` requests; batches that share keys wait for each other.
+
+    A request of a log that was admitted before, by its own position, was read again because nothing was written of it
+    yet: if it may not start any more, it is refused now.
     """
     facts = read_facts(connection, {request.workflow_id for request in requests})
     parents = {request.parent_execution_id for request in requests if request.parent_execution_id is not None}
@@ -116,7 +130,8 @@ def answer(connection: sa.Connection, requests: Sequence[Request]) -> list[Answe
         asked.append(execution_id)
         if execution_id not in wanted:
             wanted[execution_id] = _row(request, known, execution_id, dispatchers)
-    answers = _keep(connection, wanted)
+    positions = {request.position for request in requests if request.position is not None}
+    answers = _keep(connection, wanted, positions)
     return [
         Unanswerable.UNKNOWN_WORKFLOW if execution_id is None else _of_request(answers[execution_id], request)
         for request, execution_id in zip(requests, asked, strict=True)
@@ -148,7 +163,7 @@ def _row(request: Request, known: WorkflowFacts, execution_id: str, dispatchers:
     )
 
 
-def _keep(connection: sa.Connection, wanted: Mapping[str, _Row]) -> Mapping[str, Answer]:
+def _keep(connection: sa.Connection, wanted: Mapping[str, _Row], positions: Set[str]) -> Mapping[str, Answer]:
     """Write rows that are not there yet; the answer of each, the new or the old one."""
     if not wanted:
         return {}
@@ -178,7 +193,33 @@ def _keep(connection: sa.Connection, wanted: Mapping[str, _Row]) -> Mapping[str,
             sa.select(tables.admissions).where(_admissions.execution_id == sa.any_(sa.literal(known, _UUIDS)))
         )
         answers |= {row.execution_id: _read(row) for row in found}
+        answers |= _refuse_late(connection, wanted, [answers[one] for one in known], positions)
     return answers
+
+
+def _refuse_late(
+    connection: sa.Connection, wanted: Mapping[str, _Row], found: Sequence[Answer], positions: Set[str]
+) -> Mapping[str, Answer]:
+    """Refuse what was admitted, is still to be written, and may not start any more."""
+    late = [
+        one
+        for one in found
+        if one.code is None
+        and one.position in positions
+        and wanted[one.execution_id].code is not None
+        and wanted[one.execution_id].workflow_id == one.workflow_id
+    ]
+    if not late:
+        return {}
+    rows = connection.execute(
+        _REFUSE,
+        {
+            "execution_id": [one.execution_id for one in late],
+            "code": [wanted[one.execution_id].code for one in late],
+            "automation_version_id": [wanted[one.execution_id].automation_version_id for one in late],
+        },
+    )
+    return {row.execution_id: _read(row) for row in rows}
 
 
 _UUIDS = sa.ARRAY(sa.Uuid(as_uuid=False))

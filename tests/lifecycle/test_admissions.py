@@ -179,6 +179,29 @@ def test_a_hold_is_put_once_released_once_and_audited(engine: sa.Engine) -> None
     ]
 
 
+def test_what_is_read_again_before_it_was_written_on_is_judged_again(engine: sa.Engine) -> None:
+    given_states(engine)
+    at = {key: f"requests/0/{number}" for number, key in enumerate(("k1", "k2", "k3"))}
+    asked = [request("live", key, position=position) for key, position in at.items()]
+    first = ask(engine, *asked)
+    assert ask(engine, *asked) == first
+    with engine.begin() as connection:
+        blacklist(connection, "live")
+    repeated = ask_one(engine, request("live", "k1", position="requests/0/99"))
+    assert repeated == first[0], "another message with the key: the first has gone its way"
+    over_http = ask_one(engine, request("live", "k1"))
+    assert over_http == first[0]
+    again = ask(engine, *asked[1:], replace(asked[0], position="requests/0/99"))
+    assert [one.code for one in again if isinstance(one, Answer)] == [
+        RefusalCode.WORKFLOW_BLACKLISTED,
+        RefusalCode.WORKFLOW_BLACKLISTED,
+        None,
+    ]
+    with engine.begin() as connection:
+        unblacklist(connection, "live")
+    assert ask(engine, *asked[1:]) == again[:2], "a refusal is final"
+
+
 def test_many_requests_share_a_transaction(engine: sa.Engine) -> None:
     given_states(engine)
     asked = [replace(request("live"), idempotency_key=f"k{number}") for number in range(3_000)]
