@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
+from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.blacklist import Trip, blacklist_tripped
 from lifecycle.blocking import BlockOutcome, request_block_for_credentials
@@ -47,13 +48,17 @@ def release_hold(
 def _block(
     connection: sa.Connection, row: sa.Row[tuple[object, ...]], actor_context: ActorContext, options: LifecycleOptions
 ) -> tuple[DecisionOutcome, str]:
+    # The decision's row knows the policy, also where the block had been done and was taken back.
+    policy_id = connection.execute(
+        sa.select(tables.decisions.c.policy_id).where(tables.decisions.c.decision_id == row.decision_id)
+    ).scalar_one()
     result = request_block_for_credentials(
         connection,
         tenant_id=row.tenant_id,
         automation_version_id=row.automation_version_id,
         actor_context=actor_context,
         failed_systems=row.request["failed_systems"],
-        policy_id=row.request["policy_id"],
+        policy_id=policy_id,
         decision_id=row.decision_id,
         occurred_at=row.occurred_at,
         options=options,
