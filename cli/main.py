@@ -25,6 +25,7 @@ COMMANDS = {
     "dead-letters": "cli.dead_letters",
     "reconcile": "cli.reconcile",
     "token": "cli.token",
+    "system-config": "cli.system_config",
 }
 
 

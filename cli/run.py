@@ -20,6 +20,7 @@ from config.auth_errors import load_auth_errors
 from config.durations import parse_duration
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
+from dataflows.detectors.policies import BreakerChange
 from dataflows.engine.cluster import lane_folder, open_recovery, run_cluster, run_process
 from dataflows.engine.detector_sets import DetectorFactory
 from dataflows.engine.garbage import settle
@@ -97,10 +98,11 @@ def run(
     bindings = _registry(settings, registry, sink, stop)
     detectors = DetectorFactory(rules, load_auth_errors(), micros(lateness))
     room = Room()
+    changes = _breaker_changes(settings, sink, stop)
 
     def new_host(name: str, snapshot: bytes | None) -> Host:
         def new_lane() -> Lane:
-            return Lane(detectors.of, room, Watermark(micros(lateness)), detectors.resolution)
+            return Lane(detectors.of, room, Watermark(micros(lateness)), detectors.resolution, changes)
 
         if recovery is None:
             return Host(new_lane, snapshot, is_lasting=False, name=name)
@@ -186,6 +188,19 @@ def _registry(settings: Settings, path: Path | None, sink: str, stop: StopReques
     )
     registry.listen()
     return registry
+
+
+def _breaker_changes(settings: Settings, sink: str, stop: StopRequest) -> list[BreakerChange]:
+    """What was set by hand so far, with the services at hand; what is set later comes by the stream."""
+    if sink != "services":
+        return []
+    from cli.breaker_changes import breaker_changes
+
+    engine = _engine(settings)
+    try:
+        return breaker_changes(engine, lambda: stop.requested)
+    finally:
+        engine.dispose()
 
 
 def _engine(settings: Settings) -> Any:

@@ -22,6 +22,15 @@ class ControlKind(StrEnum):
 CONTROL_TYPES = frozenset(kind.value for kind in ControlKind)
 
 
+class BroadcastKind(StrEnum):
+    """Events about no workflow, which go to all partitions of the monitor's own topic."""
+
+    SYSTEM_CONFIG_CHANGED = "system_config_changed"  #: `version`, `stuck_threshold`, `stuck_window_minutes`
+
+
+BROADCAST_TYPES = frozenset(kind.value for kind in BroadcastKind)
+
+
 def put_control_event(
     connection: sa.Connection,
     *,
@@ -51,5 +60,24 @@ def put_control_event(
                 "occurred_at": occurred_at.isoformat(),
                 **fields,
             },
+        ),
+    )
+
+
+def put_broadcast(
+    connection: sa.Connection, *, kind: BroadcastKind, cause: str, occurred_at: datetime, fields: Mapping[str, Any]
+) -> None:
+    """Write one event for all partitions; the same kind and cause again add nothing."""
+    event_id = stable_id(kind, cause)
+    put_event(
+        connection,
+        OutboxEvent(
+            event_id=event_id,
+            type=kind,
+            tenant_id=None,
+            subject=kind,
+            message_key=kind,
+            occurred_at=occurred_at,
+            payload={"kind": kind, "event_id": event_id, "occurred_at": occurred_at.isoformat(), **fields},
         ),
     )

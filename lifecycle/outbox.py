@@ -128,7 +128,7 @@ class OutboxEvent:
     event_id: str
     #: The topic that it goes to, and the type that it has.
     type: str
-    tenant_id: str
+    tenant_id: str | None
     #: Events of one subject are published one after another, in the order of their commits.
     subject: str
     #: The workflow: it decides the partition.

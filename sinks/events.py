@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from config.settings import Kafka
-from lifecycle.control_events import CONTROL_TYPES
+from lifecycle.control_events import BROADCAST_TYPES, CONTROL_TYPES
 from lifecycle.outbox import OutboxEvent
 from lifecycle.transitions import STATUS_CHANGED
 from sinks.kafka import Record, TopicWriter
@@ -32,6 +32,11 @@ class EventPublisher:
 
     def __call__(self, event: OutboxEvent) -> None:
         """Publish to the topic for everybody, and what the monitor must know to its own."""
+        if event.type in BROADCAST_TYPES:
+            # No key decides where it goes. A partition that the topic has yet to grow is told when the monitor starts.
+            record = _control_record(event.message_key, event.payload)
+            self._control.write([record._replace(partition=number) for number in self._control.partitions()])
+            return
         if event.type in CONTROL_TYPES:
             self._control.write([_control_record(event.message_key, event.payload)])
             return

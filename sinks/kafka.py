@@ -20,6 +20,12 @@ KEPT_BYTES = 512 << 10
 #: A broker that is away for longer than this ends the flow, which starts again from its snapshot.
 DELIVERY_TIMEOUT = timedelta(seconds=120)
 
+#: Seconds for which a broker may think about what partitions there are.
+_METADATA_TIMEOUT = 10.0
+
+#: What librdkafka calls the partition that a key decides.
+_ANY_PARTITION = -1
+
 #: Seconds without progress at which a look is taken at signals and the queue.
 _SLICE = 0.2
 
@@ -30,6 +36,8 @@ class Record(NamedTuple):
     key: bytes
     value: bytes
     headers: list[tuple[str, str | bytes | None]]
+    #: None: the one that the key decides.
+    partition: int | None = None
 
 
 #: What became of a record: None when the broker has it.
@@ -53,6 +61,13 @@ class TopicWriter:
                 "partitioner": "murmur2_random",
             }
         )
+
+    def partitions(self) -> list[int]:
+        """The topic's partitions as they are now; `KafkaException` when no broker says so in time."""
+        metadata = self._producer.list_topics(self._topic, timeout=_METADATA_TIMEOUT).topics[self._topic]
+        if metadata.error is not None:
+            raise KafkaException(metadata.error)
+        return sorted(metadata.partitions)
 
     def write(self, records: Iterable[Record]) -> None:
         """Write all, each at least once; `KafkaException` when one of them could not be written.
@@ -93,7 +108,12 @@ class TopicWriter:
         while True:
             try:
                 self._producer.produce(
-                    self._topic, record.value, record.key, headers=record.headers, on_delivery=delivered
+                    self._topic,
+                    record.value,
+                    record.key,
+                    _ANY_PARTITION if record.partition is None else record.partition,
+                    headers=record.headers,
+                    on_delivery=delivered,
                 )
             except BufferError:
                 self._producer.poll(_SLICE)

@@ -132,6 +132,12 @@ def released(at: float, **more: Any) -> Line:
     return control(at, "workflow_released", **more)
 
 
+def configured(at: float, version: int, threshold: int | None = None, window_minutes: int | None = None) -> Line:
+    """The circuit breaker's default thresholds are changed."""
+    values = {"version": version, "stuck_threshold": threshold, "stuck_window_minutes": window_minutes}
+    return {"kind": "system_config_changed", "occurred_at": time(at).isoformat(), **values}
+
+
 # ---- what is decided
 
 

@@ -14,11 +14,15 @@ from tests.given import (
     Said,
     beat,
     blacklist,
+    configured,
     decide,
     decisions,
+    encode,
     ended,
     recovered,
     released,
+    replay,
+    short,
     started,
     stuck,
     tick,
@@ -257,6 +261,83 @@ def three(at: float, names: str = "u v w") -> list[Line]:
 )
 def test_a_release_begins_afresh(given: list[Line], then: list[Said]) -> None:
     assert blacklists(given, THREE) == then
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        pytest.param(
+            [configured(0, 1001, threshold=2), *reported(1, 2)],
+            [blacklist(2, "a b")],
+            id="fewer are enough from then on",
+        ),
+        pytest.param(
+            [configured(2, 1001, threshold=2), *reported(0, 1, 2)],
+            [blacklist(2, "a b c")],
+            id="what got stuck before counts, and is judged by what held then",
+        ),
+        pytest.param(
+            [configured(2 + MICROSECOND, 1001, threshold=2), *reported(0, 2), timed_out(2 + 2 * MICROSECOND, "c")],
+            [blacklist(2 + 2 * MICROSECOND, "a b c")],
+            id="nothing is judged again when it changes",
+        ),
+        pytest.param(
+            [*reported(0, 1), configured(0, 1001, threshold=2)],
+            [blacklist(1, "a b")],
+            id="it holds from its event time, whenever it came before the watermark",
+        ),
+        pytest.param(
+            [configured(0, 1001, threshold=2), configured(2, 1002, threshold=4), *reported(1, 3, 4, 5)],
+            [blacklist(5, "a b c d")],
+            id="the newest of them holds",
+        ),
+        pytest.param(
+            [configured(0, 1001, threshold=2), configured(0, 1002), *reported(1, 2, 3)],
+            [blacklist(3, "a b c")],
+            id="back to the policy",
+        ),
+        pytest.param(
+            [configured(0, 1001, threshold=2), configured(0, 1001, threshold=9), *reported(1, 2)],
+            [blacklist(2, "a b")],
+            id="a repeat of a version changes nothing",
+        ),
+        pytest.param(
+            [*reported(0, 2 * HOUR), configured(3 * HOUR, 1001, window_minutes=600), timed_out(4 * HOUR, "c")],
+            [blacklist(4 * HOUR, "a b c")],
+            id="a longer window finds what a shorter one had left behind",
+        ),
+        pytest.param(
+            [configured(0, 1001, window_minutes=10_080), *reported(0, 2 * DAY, 7 * DAY - MICROSECOND)],
+            [blacklist(7 * DAY - MICROSECOND, "a b c")],
+            id="the longest window is a week",
+        ),
+        pytest.param(
+            [configured(0, 1001, window_minutes=10_080), *reported(0, 2 * DAY, 7 * DAY)], [], id="and not more"
+        ),
+        pytest.param(
+            [configured(0, 1001, window_minutes=1), *reported(0, 1, 1.5)], [], id="a shorter window counts fewer"
+        ),
+    ],
+)
+def test_the_default_thresholds_change_from_an_event_time_on(given: list[Line], then: list[Said]) -> None:
+    assert blacklists(given, THREE) == then
+
+
+def test_a_decision_names_the_version_that_it_was_made_by() -> None:
+    given = [configured(0, 1001, threshold=2, window_minutes=30), *reported(1, 2)]
+    (decision,) = (one for one in decisions(given) if one.kind is DecisionKind.BLACKLIST_WORKFLOW)
+    assert decision.policy_version == 1001
+    assert decision.threshold == {"threshold": 2, "window_seconds": 1800.0}
+
+
+@pytest.mark.parametrize("layer", ["tenants", "workflows"])
+def test_what_a_tenant_or_workflow_has_of_its_own_does_not_change(layer: str) -> None:
+    name = "t1" if layer == "tenants" else "t1/wf1"
+    document = {layer: {name: {"circuit_breaker": {"threshold": 3}}}}
+    lines = [configured(0, 1001, threshold=1, window_minutes=1), *reported(1, 1.5, 1.75, 9, 20)]
+    given = b"".join(map(encode, lines))
+    said = [short(one) for one in replay([given], policies=document).decisions]
+    assert [one for one in said if one[0] == "blacklist"] == [blacklist(1.75, "a b c")]
 
 
 def test_everything_that_a_decision_says() -> None:
