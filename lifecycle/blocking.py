@@ -77,12 +77,14 @@ def request_block_for_credentials(
     options: LifecycleOptions,
     occurred_at: datetime | None = None,
     admit: Admit | None = None,
+    again: str | None = None,
 ) -> BlockResult:
     """Block a version, or add to the block that it is in; for decisions that passed their thresholds.
 
     The transaction is the caller's, who commits it, and must hold no lock of the lifecycle yet. The same request
     again writes nothing. `failed_systems` are keys as the events had them; at least one. `occurred_at` is the
-    decision's event time. What decides without a person calls `guard.gate.block_within_bounds` instead.
+    decision's event time. What decides without a person calls `guard.gate.block_within_bounds` instead. `again` names
+    an episode of its own for a decision whose first block was taken back.
     """
     version = lock_version(connection, tenant_id, automation_version_id)
     if version is None:
@@ -106,6 +108,7 @@ def request_block_for_credentials(
         decision_id=decision_id,
         occurred_at=occurred_at,
         options=options,
+        again=again,
     )
     if skipped:
         return request.skip()
@@ -124,11 +127,12 @@ class _Request:
     decision_id: str
     occurred_at: datetime | None
     options: LifecycleOptions
+    again: str | None
 
     def block(self) -> BlockResult:
         """Move the version to Blocked; an episode begins."""
         version = self.version
-        episode_id = stable_id("block", version.tenant_id, version.id, self.decision_id)
+        episode_id = stable_id("block", version.tenant_id, version.id, self.again or self.decision_id)
         reason = credentials_reason(self.systems)
         move_version(
             self.connection,

@@ -61,6 +61,7 @@ def _block(
         policy_id=policy_id,
         decision_id=row.decision_id,
         occurred_at=row.occurred_at,
+        again=row.id if row.undone else None,
         options=options,
     )
     if result.outcome is BlockOutcome.REFUSED:
