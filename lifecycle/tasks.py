@@ -41,8 +41,9 @@ class Task:
     """A task, with the names of what it is about."""
 
     id: str
-    tenant_id: str
-    tenant_name: str
+    #: None: the platform's own, about no tenant.
+    tenant_id: str | None
+    tenant_name: str | None
     kind: TaskKind
     status: TaskStatus
     priority: Priority
@@ -104,7 +105,7 @@ def list_tasks(
 def task_rows() -> sa.Select[Any]:
     """The query behind `Task`, for callers that add their own conditions."""
     joined = (
-        tables.tasks.join(tables.tenants, tables.tenants.c.id == _tasks.tenant_id)
+        tables.tasks.outerjoin(tables.tenants, tables.tenants.c.id == _tasks.tenant_id)
         .outerjoin(tables.systems, tables.systems.c.system_key == _tasks.system_key)
         .outerjoin(
             tables.automation_versions,

@@ -68,6 +68,28 @@ def test_an_incident_ends_by_hand_and_what_it_held_with_it(engine: sa.Engine) ->
     assert row(engine, tables.provider_incidents)["closed_by"] == "u9"
 
 
+def test_the_task_of_an_incident_is_in_the_inbox_of_staff_for_all_tenants(engine: sa.Engine) -> None:
+    title = "Salesforce refuses the credentials of many tenants at once"
+    with outage(engine) as http:
+        for bearer, sees in [
+            (staff_token("ops_qa"), True),
+            (staff_token("ops_qa", tenants=["t001"]), False),
+            (token("ops_qa"), False),
+        ]:
+            with signed_in(http, bearer) as client:
+                assert (title in client.get("/console/tasks").text) is sees
+        with signed_in(http, staff_token("ops_qa")) as client:
+            tasks = client.get("/console/tasks").text
+            found = re.search(r'formaction="(/console/tasks/[^"]+/complete)"', tasks)
+            assert found is not None
+            data = {"form_token": form_token(tasks), "version": "1"}
+            with signed_in(http, token("ops_admin")) as other:
+                theirs = {**data, "form_token": form_token(other.get("/console/guard").text)}
+                assert other.post(found[1], data=theirs).status_code == 404
+            assert client.post(found[1], data=data).status_code == 303
+    assert row(engine, tables.tasks, title=title)["status"] == "complete"
+
+
 def test_a_released_decision_is_done_in_ones_own_name(engine: sa.Engine) -> None:
     with outage(engine) as http, signed_in(http, staff_token(ADMIN)) as client:
         hold = hold_of(engine, 3)["id"]
