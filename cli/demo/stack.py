@@ -6,6 +6,7 @@ All of it ends with the demo, however that ends. Everything that is written lies
 import os
 import secrets
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -184,7 +185,10 @@ def _environment(addresses: Mapping[str, str]) -> dict[str, str]:
 
 
 def _start(stack: ExitStack, words: Sequence[str], log: Path, environment: dict[str, str]) -> Child:
-    return stack.enter_context(Child([sys.executable, "-m", "cli", *words], log=log, environment=environment))
+    # With the demo its servers die; whoever still waits for an answer of theirs would never end politely.
+    return stack.enter_context(
+        Child([sys.executable, "-m", "cli", *words], log=log, environment=environment, death_signal=signal.SIGKILL)
+    )
 
 
 def _stop_together(processes: Sequence[Child]) -> None:

@@ -33,17 +33,20 @@ class Child:
         environment: Mapping[str, str] | None = None,
         user: int | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        death_signal: signal.Signals | None = None,
         by_kernel: bool = sys.platform == "linux",
     ) -> None:
         """Start `command` (its first word a full path); both its outputs are appended to `log`.
 
         `user`: run as this user and group, for an owner who is root. `stop_signal`: what ends it cleanly; it gets
-        that from `stop` and at its owner's death. `by_kernel`: false uses the way for systems other than Linux.
+        that from `stop`, and at its owner's death unless `death_signal` is another. `by_kernel`: false uses the way
+        for systems other than Linux.
         """
         self.name = Path(command[0]).name
         self._log = log
         self._stop_signal = stop_signal
-        wanted = str(stop_signal.value) if by_kernel else f"@{stop_signal.value}"
+        at_death = (stop_signal if death_signal is None else death_signal).value
+        wanted = str(at_death) if by_kernel else f"@{at_death}"
         owner, become = str(os.getpid()), "-" if user is None else str(user)
         leash: list[str | Path] = [sys.executable, "-I", "-S", _LEASH, owner, become, wanted]
         with log.open("ab") as output:

@@ -22,6 +22,19 @@ child = Child(words, log=Path(sys.argv[1]), by_kernel=bool(int(sys.argv[2])))
 print(child.pid, flush=True)
 time.sleep(600)
 """
+_OWN_A_DEAF_CHILD = """
+import signal, sys, time
+from pathlib import Path
+from cli.embedded.process import Child
+deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+log = Path(sys.argv[1])
+child = Child(
+    [sys.executable, "-c", deaf], log=log, by_kernel=bool(int(sys.argv[2])), death_signal=signal.SIGKILL
+)
+child.wait_until(lambda: "deaf" in log.read_text())
+print(child.pid, flush=True)
+time.sleep(600)
+"""
 _WAYS = [
     pytest.param(
         True, id="by the kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux")
@@ -60,6 +73,18 @@ def test_a_child_ends_with_its_owner(tmp_path: Path, by_kernel: bool, at_once: b
             assert at_once or until_it_runs(child)
         finally:
             os.kill(owner.pid, end)
+    wait_until_ended(child)
+
+
+@pytest.mark.parametrize("by_kernel", _WAYS)
+def test_one_that_does_not_listen_ends_with_its_owner_too_by_a_signal_of_its_own(
+    tmp_path: Path, by_kernel: bool
+) -> None:
+    words = [sys.executable, "-c", _OWN_A_DEAF_CHILD, tmp_path / "log", str(int(by_kernel))]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        child = int(owner.stdout.readline())
+        os.kill(owner.pid, signal.SIGKILL)
     wait_until_ended(child)
 
 
