@@ -146,6 +146,8 @@ TICKET_SYNCS = tuple(
     )
     for customer in CUSTOMERS
 )
+#: The token of one of them was revoked at the same time.
+TRULY_REVOKED = TICKET_SYNCS[-1]
 
 WORKFLOWS = (
     LEAD_SYNC,

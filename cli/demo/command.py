@@ -33,8 +33,9 @@ from lifecycle.options import LifecycleOptions
 
 FOLDER = Path(".demo")
 _LOOK_SECONDS = 0.25
-#: After this the audience has seen all: the worker looks twice a minute whether the provider's incident is over.
-_STORY_END = SCENES_END + timedelta(seconds=30)
+#: After this the audience has seen all: the worker looks twice a minute whether the provider's incident is over, and
+#: who fails after it is blocked.
+_STORY_END = SCENES_END + timedelta(seconds=50)
 
 
 class _Stop(Exception):  # noqa: N818  (no error: the audience has seen enough)

@@ -62,7 +62,9 @@ SCENES = (
     _scene(16, f"{cast.NIGHTLY_EXPORT.name}: runs that began half an hour ago have not been heard of since"),
     _scene(28, f"Zendesk's sign-in breaks: it refuses the tokens of all {len(cast.CUSTOMERS)} customers at once"),
     _scene(36, f"{cast.CLAIMS_BACKFILL.name} ends well after 75 minutes, with a heartbeat every five"),
-    Scene(PROVIDER_MENDED, "Zendesk has mended its sign-in; runs succeed again"),
+    Scene(
+        PROVIDER_MENDED, "Zendesk has mended its sign-in; only Vandelay's token, which was revoked, is still refused"
+    ),
 )
 
 

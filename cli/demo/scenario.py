@@ -44,6 +44,7 @@ _SCENES_OF_THEIR_OWN = {
     cast.INVOICE_POSTING: (timedelta(seconds=-20), timedelta(seconds=30)),
     cast.CLAIMS_BACKFILL: (-2 * HISTORY, timedelta(seconds=40)),
     **dict.fromkeys(cast.TICKET_SYNCS, (timedelta(seconds=20), PROVIDER_MENDED)),
+    cast.TRULY_REVOKED: (timedelta(seconds=20), timedelta.max),
 }
 #: Runs of a hundred that fail for reasons of their own.
 _EVERYDAY_FAILURES = 3
@@ -201,7 +202,10 @@ def _slow_backfill(start: datetime) -> Iterator[Message]:
 
 
 def _provider_incident(start: datetime) -> Iterator[Message]:
-    """Everybody's tokens are refused within seconds: that is the provider, not six customers who revoked theirs."""
+    """Everybody's tokens are refused within seconds: that is the provider, not six customers who revoked theirs.
+
+    One goes on being refused when the provider is well again: longer than the worker needs to see that it is.
+    """
     for number, workflow in enumerate(cast.TICKET_SYNCS):
         for time in range(3):
             yield _failure(
@@ -212,6 +216,15 @@ def _provider_incident(start: datetime) -> Iterator[Message]:
                 error_code="invalid_token",
                 error_message="The access token is invalid",
             )
+    for time in range(20):
+        yield _failure(
+            cast.TRULY_REVOKED,
+            f"still_refused{time}",
+            start + timedelta(seconds=36 + 4 * time),
+            http_status=401,
+            error_code="token_revoked",
+            error_message="The access token was revoked",
+        )
 
 
 def _unusable(start: datetime) -> Iterator[Message]:

@@ -11,7 +11,7 @@ import pytest
 from cli.demo import cast
 from cli.demo.scenario import HANGING, HISTORY, SCENES_END, Message, story
 from cli.demo.seed import document
-from cli.demo.stack import CLIENT_MAIL_DELAY
+from cli.demo.stack import CLIENT_MAIL_DELAY, QUIET_AFTER
 from config.auth_errors import load_auth_errors
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision, DecisionKind
@@ -93,11 +93,12 @@ def test_the_same_seed_tells_the_same_story_and_another_one_another() -> None:
 
 
 def test_everyday_traffic_goes_on_after_the_scenes() -> None:
-    later = [message for message in messages() if message.at > START + SCENES_END]
+    later = [message for message in messages() if message.at > START + timedelta(minutes=2)]
     still_running = {message.key for message in later}
     assert still_running == {each.workflow_id for each in cast.WORKFLOWS} - {
         cast.NIGHTLY_EXPORT.workflow_id,
         cast.SHIPMENT_DIGEST.workflow_id,
+        cast.TRULY_REVOKED.workflow_id,
     }
 
 
@@ -109,6 +110,18 @@ def test_the_provider_incident_is_enough_for_the_guard_and_its_mails_can_be_take
     assert len(cast.CUSTOMERS) > policy.incident_tenants
     assert len(blocked) == len(cast.CUSTOMERS)
     assert blocked[policy.incident_tenants - 1] - blocked[0] < CLIENT_MAIL_DELAY / 2
+
+
+def test_a_token_that_was_really_revoked_is_refused_until_the_incident_is_over_and_it_can_be_blocked() -> None:
+    looks_every = timedelta(seconds=30)
+    refused = [
+        message.at
+        for message in messages()
+        if message.key == cast.TRULY_REVOKED.workflow_id and b'"http_status": 401' in message.value
+    ]
+    held, limit = refused[2], 3
+    over_at_the_latest = held + QUIET_AFTER + looks_every
+    assert len([at for at in refused if at > over_at_the_latest]) >= limit
 
 
 def test_the_backlog_fits_into_the_embedded_broker() -> None:
