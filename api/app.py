@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from api import health, metrics
 from api.console import automations, blacklist, decisions, guard, sign_in, tasks
+from api.console import health as console_health
 from api.console.parts import ConsoleParts
 from api.database import Database
 from api.errors import add_error_handlers, refuse
@@ -35,7 +36,9 @@ def create_app(
     It answers to loopback names, plain addresses, the host of the public address and `allowed_hosts`. Where `console`
     has no sign-in, whoever reaches it may do everything, so the caller decides who can.
     """
-    app = _application(database, health, metrics, sign_in, tasks, automations, decisions, blacklist, guard)
+    app = _application(
+        database, health, metrics, sign_in, tasks, automations, decisions, blacklist, guard, console_health
+    )
     app.state.console = console
     for path in ("/", "/console", "/console/"):
         app.add_api_route(path, _to_console, methods=["GET"])

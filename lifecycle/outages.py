@@ -3,8 +3,10 @@
 It is kept in the database: all workers share it, and an outage is told once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -88,6 +90,14 @@ def note_failure(
         .values(left_alone_until=sa.func.greatest(_outages.left_alone_until, _now + pause))
     )
     put_notices(connection, tenant_id=None, notices=[_notice(channel, fault, row.failing_since, options)])
+
+
+def list_outages(connection: sa.Connection) -> Sequence[sa.Row[*tuple[Any, ...]]]:
+    """The channels whose last deliveries failed, with `name`, `failures` and `failing_since`; of the platform."""
+    names = sa.case(_NAMES, value=_outages.channel).label("name")
+    return connection.execute(
+        sa.select(names, _outages.failures, _outages.failing_since).order_by(_outages.failing_since, _outages.channel)
+    ).all()
 
 
 def _notice(channel: Channel, fault: DeliveryFault, since: datetime, options: LifecycleOptions) -> Notice:

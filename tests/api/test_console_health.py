@@ -1,0 +1,49 @@
+"""The console's page of what does not work."""
+
+import sqlalchemy as sa
+
+from lifecycle import tables
+from tests.api.console_given import signed_in
+from tests.api.test_console import text_of
+from tests.api.v1_given import running, staff_token, token
+
+PAGE = "/console/health"
+
+
+def given_trouble(engine: sa.Engine) -> None:
+    """Mail fails, and a deploy of each tenant hangs."""
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(tables.channel_outages).values(channel="email", failures=7, failing_since=sa.func.now())
+        )
+        connection.execute(
+            sa.insert(tables.platform_intents),
+            [
+                {
+                    "tenant_id": f"t{n}",
+                    "automation_version_id": f"v{n}",
+                    "kind": "deploy",
+                    "wrk_workflow_id": f"wf{n}",
+                    "idempotency_key": f"deploy:{n}",
+                    "actor": "u9",
+                }
+                for n in (1, 2)
+            ],
+        )
+
+
+def test_staff_see_what_fails_and_tenants_their_own_questions_alone(engine: sa.Engine) -> None:
+    with running(engine) as (http, _, _):
+        with signed_in(http, staff_token("viewer")) as client:
+            quiet = text_of(client.get(PAGE).text)
+            assert "None is failing." in quiet
+            assert "the platform is as it should be" in quiet
+            given_trouble(engine)
+            page = text_of(client.get(PAGE).text)
+            assert "Email 2" in page
+            assert "UTC 7 What could not be delivered" in page
+            assert ("v1 Deploy Open" in page, "v2 Deploy Open" in page) == (True, True)
+        with signed_in(http, token("viewer")) as client:
+            page = text_of(client.get(PAGE).text)
+            assert "staff for all tenants see them" in page
+            assert ("v1 Deploy Open" in page, "v2 Deploy Open" in page) == (True, False)
