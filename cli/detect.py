@@ -14,16 +14,20 @@ import typer
 
 from cli.options import (
     AllowedLateness,
+    BaselinesFile,
     PoliciesFile,
     RegistryFile,
     fail_usage,
+    read_baselines_option,
     read_policies,
     read_registry_option,
 )
 from config.auth_errors import load_auth_errors
+from config.credit_profiles import load_profile
+from dataflows.credit_runs import CreditRun, encode_credit_run
 from dataflows.dead_letters import DeadLetter, encode_dead_letter
 from dataflows.decisions import encode_decision
-from dataflows.engine.detector_sets import DetectorFactory
+from dataflows.engine.detector_sets import CreditFactory, DetectorFactory
 from dataflows.engine.garbage import settle
 from dataflows.replay import Replay
 from dataflows.sources.lines import LineReader, open_events
@@ -34,6 +38,7 @@ def detect(
     events: Annotated[list[str], typer.Argument(help="Files of run events, NDJSON or gzip of it; - is stdin.")],
     policies: PoliciesFile = None,
     registry: RegistryFile = None,
+    baselines: BaselinesFile = None,
     until: Annotated[
         str | None,
         typer.Option(help="Go on until this event time, e.g. 2026-01-31T00:00:00Z.", metavar="TIME"),
@@ -43,12 +48,17 @@ def detect(
         Path | None, typer.Option(help="Where messages go that can't be used.", metavar="FILE")
     ] = None,
     summary: Annotated[Path | None, typer.Option(help="Where the counts go, as JSON.", metavar="FILE")] = None,
+    credit_runs: Annotated[
+        str | None,
+        typer.Option(help="Where the records of runs with credits go, one JSON object a line.", metavar="FILE"),
+    ] = None,
     allowed_lateness: AllowedLateness = "60s",
 ) -> None:
     """Read recorded run events and write the decisions that they lead to."""
     lateness = _duration(allowed_lateness)
     rules = read_policies(policies, lateness)
     bindings = read_registry_option(registry)
+    approved = read_baselines_option(baselines)
     end = _time(until)
     settle()
     with ExitStack() as stack:
@@ -59,12 +69,20 @@ def detect(
             if dead_letters_to is not None:
                 dead_letters_to.write(encode_dead_letter(dead_letter, datetime.now(UTC)))
 
+        records_to = None if credit_runs is None else stack.enter_context(_writer(credit_runs))
+
+        def keep(run: CreditRun) -> None:
+            if records_to is not None:
+                records_to.write(encode_credit_run(run))
+
         replay = Replay(
             DetectorFactory(rules, load_auth_errors(), micros(lateness)),
             bindings,
             micros(lateness),
             on_decision=lambda decision: decisions_to.write(encode_decision(decision)),
             on_dead_letter=refuse,
+            second_stage=CreditFactory(rules, load_profile, keeps_records=records_to is not None, baselines=approved),
+            on_credit_run=keep,
         )
         for name in events:
             _feed(replay, name)

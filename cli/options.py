@@ -6,13 +6,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from config.credit_baselines import UnusableBaselinesError, read_baselines
 from config.policies import MisconfiguredPolicyError, load_policies, parse_policies
 from dataflows.detectors.policies import Policies
+from dataflows.events import BaselineChange
 from dataflows.registry import Registry, TrustingRegistry, UnreadableRegistryError, read_registry
 
 PoliciesFile = Annotated[Path | None, typer.Option(help="Thresholds; the shipped ones by default.", metavar="FILE")]
 RegistryFile = Annotated[
     Path | None, typer.Option(help="Who owns which version; without it events are trusted.", metavar="FILE")
+]
+BaselinesFile = Annotated[
+    Path | None, typer.Option(help="Approved baselines of scenarios; without it they are learned.", metavar="FILE")
 ]
 AllowedLateness = Annotated[str, typer.Option(help="Disorder that changes no decision.", metavar="DURATION")]
 
@@ -44,5 +49,17 @@ def read_registry_option(path: Path | None) -> Registry:
         return read_registry(path)
     except UnreadableRegistryError as error:
         fail_usage(f"{path}: {error}")
+    except OSError as error:
+        fail_usage(f"{path}: {error.strerror}")
+
+
+def read_baselines_option(path: Path | None) -> list[tuple[str, BaselineChange]]:
+    """The approved baselines of a file, none without it; exit 2 with every fault named."""
+    if path is None:
+        return []
+    try:
+        return read_baselines(path)
+    except UnusableBaselinesError as error:
+        fail_usage("\n  ".join([f"{path}: no usable baselines", *error.faults]))
     except OSError as error:
         fail_usage(f"{path}: {error.strerror}")

@@ -12,7 +12,7 @@ from datetime import timedelta
 from config.metrics import EVENTS_GIVEN_UP
 from dataflows.events import Event, RunEvent
 from dataflows.parking import Freed, Parked, Parking
-from dataflows.registry import Binding, LookUp, LookUpRegistry
+from dataflows.registry import Binding, LookUp, LookUpRegistry, binding_of_scenario
 
 #: How often the registry is asked for all that are waited for.
 ASK_AGAIN = timedelta(seconds=1)
@@ -69,7 +69,7 @@ class Admission:
 
     def binding(self, event: RunEvent) -> Binding | None:
         """The binding that an event can be checked against now; None when it has to wait."""
-        binding = self._registry.known(event.automation_version_id)
+        binding = self._registry.known(event.automation_version_id) or binding_of_scenario(event)
         if binding is None:
             return None
         if self._parking.count:

@@ -5,6 +5,7 @@ A message that can't be used moves nothing, not even the watermark.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from dataflows.admission import Admission
@@ -23,6 +24,8 @@ class Taken(NamedTuple):
     events: Sequence[Event]
     times: list[int]
     dead_letters: list[DeadLetter]
+    #: The dead letter for an event that could be used by itself, but contradicts an earlier one; by its index.
+    contradicts: Callable[[int], DeadLetter]
 
 
 class Intake:
@@ -69,7 +72,7 @@ class Intake:
             if decoded is not None:
                 events, times = decoded
                 if (latest is None or not times or max(times) <= latest) and self._are_who_they_say(events):
-                    return Taken(events, times, [])
+                    return Taken(events, times, [], partial(self._contradicts, raws, offset_of, None, None))
         return self._take_each(raws, offset_of, latest, unwrap, self._admission)
 
     def take_again(self, parked: Parked, *, anew: bool = False) -> Taken:
@@ -124,6 +127,7 @@ class Intake:
         events: list[Event] = []
         times: list[int] = []
         dead_letters: list[DeadLetter] = []
+        places: list[int] = []
         for index, raw in enumerate(raws):
             if not raw or raw.isspace():
                 continue
@@ -145,11 +149,32 @@ class Intake:
                     continue
                 times.append(time)
                 events.append(event)
+                places.append(index)
             except Unusable as fault:
                 sha256 = hashlib.sha256(message).hexdigest()
                 kept = message[:MAX_KEPT_BYTES]
                 dead_letters.append(self._dead_letter(offset_of(index), kept, fault, len(message), sha256))
-        return Taken(events, times, dead_letters)
+        return Taken(events, times, dead_letters, partial(self._contradicts, raws, offset_of, unwrap, places))
+
+    def _contradicts(
+        self,
+        raws: Sequence[bytes],
+        offset_of: Callable[[int], int],
+        unwrap: Callable[[int], bytes] | None,
+        places: Sequence[int] | None,
+        index: int,
+    ) -> DeadLetter:
+        """`places` are those of the events among the messages; None where all that are not empty hold one."""
+        place = (places or [number for number, raw in enumerate(raws) if raw])[index]
+        message = raws[place]
+        if unwrap is not None:
+            try:
+                decode(message)
+            except Unusable:
+                message = unwrap(place)
+        fault = Unusable(DeadLetterCode.CONFLICTING_RUN, "another record of this run came before")
+        sha256 = hashlib.sha256(message).hexdigest()
+        return self._dead_letter(offset_of(place), message[:MAX_KEPT_BYTES], fault, len(message), sha256)
 
     def _is_let_in(self, event: Event, admission: Admission | None) -> bool:
         """Check an event's ids and fill in its workflow; False when it has to wait, `Unusable` when they are wrong."""

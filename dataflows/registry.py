@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from dataflows.dead_letters import DeadLetterCode, Unusable
-from dataflows.events import RunEvent
+from dataflows.events import SCENARIO_PREFIX, RunEvent
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -117,6 +117,8 @@ def identify(event: RunEvent, registry: Registry) -> None:
         # The version may have been bound anew since the registry was read.
         binding = registry.recheck(event.automation_version_id)
     if binding is None:
+        binding = binding_of_scenario(event)
+    if binding is None:
         raise Unusable(DeadLetterCode.UNKNOWN_AUTOMATION_VERSION, "the registry has no such automation version")
     if binding.tenant_id != event.tenant_id:
         raise Unusable(DeadLetterCode.TENANT_MISMATCH, "the automation version belongs to another tenant")
@@ -124,6 +126,12 @@ def identify(event: RunEvent, registry: Registry) -> None:
         event.workflow_id = binding.workflow
     elif event.workflow_id != binding.workflow:
         raise Unusable(DeadLetterCode.TENANT_MISMATCH, "the workflow is not the one bound to the automation version")
+
+
+def binding_of_scenario(event: RunEvent) -> Binding | None:
+    """What an event of a pseudo-version is bound to: nobody has registered it, and only its credits are looked at."""
+    version = event.automation_version_id
+    return Binding(event.tenant_id, version) if version.startswith(SCENARIO_PREFIX) else None
 
 
 def agrees(event: RunEvent, binding: Binding) -> bool:

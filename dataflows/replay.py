@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
+from dataflows.credit_runs import CreditRun
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
 from dataflows.detectors.silence import StreamSilenceState
-from dataflows.engine.detector_sets import DetectorFactory
+from dataflows.engine.detector_sets import CreditFactory, DetectorFactory
 from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
 from dataflows.engine.watermarks import Watermark
@@ -35,9 +36,13 @@ class Replay:
         *,
         on_decision: Callable[[Decision], None],
         on_dead_letter: Callable[[DeadLetter], None],
+        second_stage: CreditFactory | None = None,
+        on_credit_run: Callable[[CreditRun], None] = lambda _: None,
     ) -> None:
-        """`allowed_lateness` in microseconds."""
+        """`allowed_lateness` in microseconds. Without a `second_stage` nobody looks at what runs cost."""
         self._lane = Lane(detectors.of, Room(), Watermark(allowed_lateness), detectors.resolution)
+        self._credits = None if second_stage is None else second_stage.stage(lanes=1)
+        self._on_credit_run = on_credit_run
         self._silence = detectors.of_stream(lanes=1)
         self._stream = StreamSilenceState()
         self._registry = registry
@@ -59,7 +64,7 @@ class Replay:
     def finish(self, until: int = NEVER) -> None:
         """The input has ended; `until` moves the watermark on, if it is later."""
         self._lane.watermark.finish(until)
-        out = self._lane.advance([]) + self._silences()
+        out = self._lane.advance([]) + self._silences() + self._charge(is_end=True)
         out.sort(key=lambda timed: (timed.due, timed.is_event, timed.execution_id, timed.arrival))
         self._say(out)
 
@@ -80,7 +85,9 @@ class Replay:
             self._refuse(dead_letter)
         if taken.events:
             first, highest = self._lane.arrival, self._lane.watermark.highest
-            out = self._lane.process(taken.events, taken.times) + self._silences()
+            out = self._lane.process(taken.events, taken.times) + self._silences() + self._charge()
+            for index in self._lane.take_conflicts():
+                self._refuse(taken.contradicts(index))
             if len(out) > 1:
                 _sort(
                     out,
@@ -88,6 +95,20 @@ class Replay:
                     [time - self._lane.watermark.lateness for time in accumulate(taken.times, max, initial=highest)],
                 )
             self._say(out)
+
+    def _charge(self, *, is_end: bool = False) -> list[Timed]:
+        """What the second stage says by now."""
+        lane, out = self._lane, []
+        mark, charges = lane.credit_mark, lane.take_charges()
+        if self._credits is None:
+            return []
+        ahead = mark - lane.watermark.value
+        for charge, judged in self._credits.take("", mark, charges, is_end=is_end):
+            if judged.decision is not None:
+                out.append(Timed(charge.due + 1 - ahead, True, "", charge.arrival, judged.decision))
+            if judged.record is not None:
+                self._on_credit_run(judged.record)
+        return out
 
     def _silences(self) -> list[Timed]:
         """What the whole stream's switch says by now."""

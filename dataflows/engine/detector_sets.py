@@ -1,14 +1,20 @@
 """Which detectors judge a workflow: those of its policy set."""
 
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import NamedTuple
 
 from dataflows.detectors.auth_errors import AuthErrorClassifier
 from dataflows.detectors.auth_failures import AuthFailures
 from dataflows.detectors.circuit_breaker import CircuitBreaker
+from dataflows.detectors.credit_anomalies import CreditAnomalies, CreditRules, credit_rules
+from dataflows.detectors.credit_profiles import Profile
 from dataflows.detectors.policies import Policies, PolicySet
 from dataflows.detectors.silence import StreamSilence, WorkflowSilence, resolution
 from dataflows.detectors.stuck_executions import StuckExecutions
+from dataflows.engine.credit_records import part_of
+from dataflows.engine.credit_stage import CreditStage
+from dataflows.events import BaselineChange
 
 
 class Detectors(NamedTuple):
@@ -52,3 +58,42 @@ class DetectorFactory:
         policy = self._policies.default
         limit = policy.silence.whole_stream
         return None if limit is None else StreamSilence(limit, policy.version, lanes)
+
+
+class CreditFactory:
+    """What the second stage needs to judge the runs of all workflows."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        profile_of: Callable[[str], Profile],
+        *,
+        keeps_records: bool,
+        baselines: Iterable[tuple[str, BaselineChange]] = (),
+    ) -> None:
+        """`profile_of` gives a profile by its name; `baselines` are the tenants' approved ones at the beginning.
+
+        Without `keeps_records` nothing is said of runs that are no incident, and they cost less.
+        """
+        self._policies = policies
+        self._profile_of = profile_of
+        self._keeps_records = keeps_records
+        self._baselines = list(baselines)
+        #: By the identity of the policy set, which lives as long as the policies: to hash one takes too long.
+        self._built: dict[int, CreditRules] = {}
+
+    def rules_of(self, tenant_id: str, workflow_id: str) -> CreditRules:
+        """By what a workflow's runs are judged."""
+        policy = self._policies.of(tenant_id, workflow_id)
+        rules = self._built.get(id(policy))
+        if rules is None:
+            chosen = policy.credits
+            rules = credit_rules(self._profile_of(chosen.profile), chosen.absolute_cap, policy.version)
+            self._built[id(policy)] = rules
+        return rules
+
+    def stage(self, lanes: int, part: int = 0, parts: int = 1) -> CreditStage:
+        """A new second stage for the tenants of one of its parts; `lanes` will report to it."""
+        detector = CreditAnomalies(keeps_records=self._keeps_records)
+        own = [(tenant, change) for tenant, change in self._baselines if part_of(tenant, parts) == part]
+        return CreditStage(detector, self.rules_of, lanes, own)

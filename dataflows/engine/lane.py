@@ -13,6 +13,7 @@ from itertools import count
 from dataflows.detectors.policies import BreakerChange
 from dataflows.detectors.silence import Rhythm, Span, add_span
 from dataflows.detectors.stuck_executions import NEVER_DUE, Run
+from dataflows.engine.credit_records import Charge, record_of
 from dataflows.engine.detector_sets import Detectors
 from dataflows.engine.lane_state import LaneState, encode_in_pieces, with_workflows, workflows_of
 from dataflows.engine.memory import EndedExecution, Memory, Room, Row
@@ -28,7 +29,16 @@ from dataflows.engine.workflow import (
     Workflow,
     is_patient,
 )
-from dataflows.events import GATE_ERROR_CODES, ControlEvent, Event, RunEvent, RunStatus, SystemConfigChanged
+from dataflows.events import (
+    GATE_ERROR_CODES,
+    SCENARIO_PREFIX,
+    BaselinesUpdated,
+    ControlEvent,
+    Event,
+    RunEvent,
+    RunStatus,
+    SystemConfigChanged,
+)
 from dataflows.times import NEVER
 
 # An attribute of an enum's class takes 70 ns to look up in Python 3.11.
@@ -37,6 +47,11 @@ _QUEUED, _CANCELLED, _TIMED_OUT = RunStatus.QUEUED, RunStatus.CANCELLED, RunStat
 #: Events of a workflow that may wait before they are looked at, if half of them can be judged: judging several at
 #: once costs less than one by one.
 WAITING = 8
+
+
+#: How long the second stage waits for runs that are out of order, microseconds. Less than the watermark does, since a
+#: person may wait for the answer.
+CREDITS_LATENESS = 5_000_000
 
 
 #: Workflows that are looked at with each snapshot, whether they may be forgotten: some milliseconds.
@@ -53,12 +68,21 @@ class Lane:
         watermark: Watermark,
         resolution: int,
         breaker_changes: Iterable[BreakerChange] = (),
+        *,
+        credits_lateness: int = CREDITS_LATENESS,
     ) -> None:
         """`resolution` in microseconds: runs less than this apart are one stretch for the whole stream's switch.
 
+        `credits_lateness`, microseconds too, is the disorder that changes nothing in the second stage.
         `breaker_changes` are those of the default layer that are known at the start; others come by the stream.
         """
         self.counts = Counts()
+        #: What the second stage has to know, since somebody last took it.
+        self.charges: list[Charge] = []
+        #: By their places in the last batch, runs whose record contradicts an earlier one.
+        self.conflicts: list[int] = []
+        #: How far the second stage is ahead of the watermark.
+        self._ahead = max(0, watermark.lateness - credits_lateness)
         #: When runs came that were not late, since somebody last took them with `take_spans`.
         self.spans: list[Span] = []
         self._resolution = resolution
@@ -121,6 +145,9 @@ class Lane:
                 if type(event) is SystemConfigChanged:
                     self._learn_changes([_breaker_change(event, time)])
                     continue
+                if type(event) is BaselinesUpdated:
+                    self._charge(event, time, arrival, mark)
+                    continue
                 workflow = self._workflow(event)
                 has_patient = self._has_patient
             if not workflow.is_changed:
@@ -135,8 +162,14 @@ class Lane:
                 note_seen(event_id)
                 note_owner(number)
             elif self._seen.add(number, event_id, number) is not None:
-                counts.duplicates += 1
+                if event.credits_total is None or not self._contradicts(workflow, event, arrival):
+                    counts.duplicates += 1
                 continue
+            record = 0
+            if event.credits_total is not None:
+                if self._contradicts(workflow, event, arrival):
+                    continue
+                record = self._record(workflow, event, time, arrival, mark)
             used += 1
             is_late = time <= mark
             if is_late and time < mark:
@@ -144,9 +177,12 @@ class Lane:
             if event.error_code is not None and event.error_code in GATE_ERROR_CODES:
                 continue
             if event.automation_version_id != workflow.version_id:
+                if event.automation_version_id.startswith(SCENARIO_PREFIX):
+                    self._note_record(workflow, event, time, arrival, record)
+                    continue
                 workflow.version_id = event.automation_version_id
             if is_late:
-                judge.on_late(workflow, event, time, arrival, mark, out)
+                judge.on_late(workflow, event, time, arrival, mark, out, record)
                 self._schedule(workflow)
                 continue
             if time >= runs_until or time < runs_from:
@@ -168,12 +204,12 @@ class Lane:
             else:
                 wake = time if status is _TIMED_OUT else NEVER_DUE
                 if execution_id in ended or ended_strays or (has_patient and is_patient(detectors)):
-                    judge.on_end(workflow, event, time, arrival, mark, out)
+                    judge.on_end(workflow, event, time, arrival, mark, out, record)
                 else:
                     # As `on_end` does it for an execution that never ended before.
                     auth = workflow.auth
                     code = STATUS_CODES[status] if time >= auth.ignored_before else NOT_COUNTED
-                    ended[execution_id] = end = EndedExecution(number, time, arrival, code)
+                    ended[execution_id] = end = EndedExecution(number, time, arrival, code, record)
                     note_ended(execution_id)
                     note_end(end)
                     if code and status is not _CANCELLED:
@@ -226,6 +262,25 @@ class Lane:
             self._judge.advance(workflow, mark, out)
             self._schedule(workflow)
         return out
+
+    @property
+    def credit_mark(self) -> int:
+        """Nothing that comes will be judged by the second stage as of before this time."""
+        return self.watermark.value + self._ahead
+
+    def take_charges(self) -> list[Charge]:
+        """What has come for the second stage since the last time."""
+        charges, self.charges = self.charges, []
+        for charge in charges:
+            if isinstance(charge.event, RunEvent):
+                # Nobody may keep it.
+                charge.event.error_message = None
+        return charges
+
+    def take_conflicts(self) -> list[int]:
+        """The places in the last batch of runs that were refused."""
+        conflicts, self.conflicts = self.conflicts, []
+        return conflicts
 
     def take_spans(self) -> list[Span]:
         """When runs came since the last time; the newest stretch is told again when it grows."""
@@ -417,11 +472,51 @@ class Lane:
     def _control(
         self, event: ControlEvent, workflow: Workflow, time: int, arrival: int, mark: int, out: list[Timed]
     ) -> None:
+        if isinstance(event, BaselinesUpdated):
+            self._charge(event, time, arrival, mark)
+            return
         # No run event's id has a space in it.
         number = workflow.number
         if event.event_id is None or self._seen.add(number, f"control {event.event_id}", number) is None:
             self._judge.on_control(workflow, event, time, arrival, mark, out)
             self._schedule(workflow)
+
+    def _charge(self, event: RunEvent | BaselinesUpdated, time: int, arrival: int, mark: int) -> None:
+        due = mark + self._ahead
+        self.charges.append(Charge(max(due, time), time, arrival, event))
+
+    def _contradicts(self, workflow: Workflow, event: RunEvent, arrival: int) -> bool:
+        """Whether there was another record of this run already: then this one is refused."""
+        known = self._known_record(workflow, event)
+        if known == 0 or record_of(event) in (0, known):
+            return False
+        self.conflicts.append(arrival - self.arrival)
+        return True
+
+    def _record(self, workflow: Workflow, event: RunEvent, time: int, arrival: int, mark: int) -> int:
+        """Tells the record of a run's credits from others; 0 for an event that is none.
+
+        The first one of an execution goes to the second stage. One that says the same again goes nowhere.
+        """
+        record = record_of(event)
+        if record and not self._known_record(workflow, event):
+            self._charge(event, time, arrival, mark)
+        return record
+
+    def _known_record(self, workflow: Workflow, event: RunEvent) -> int:
+        ended = self._ended
+        if self._has_patient and is_patient(self._detectors[workflow.number]):
+            ended = self._ended_patient
+        known = ended.get(workflow.number, event.execution_id or "")
+        return 0 if known is None else known.record
+
+    def _note_record(self, workflow: Workflow, event: RunEvent, time: int, arrival: int, record: int) -> None:
+        """Remember the record of a run that no other detector sees."""
+        number, name = workflow.number, event.execution_id or ""
+        end = EndedExecution(number, time, arrival, NOT_COUNTED, record)
+        known = self._ended.add(number, name, end)
+        if known is not None and known.record == 0:
+            self._ended.replace(number, name, end)
 
     def _schedule(self, workflow: Workflow) -> None:
         wake = self._judge.next_wake(workflow)

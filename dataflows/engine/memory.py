@@ -29,6 +29,8 @@ class EndedExecution(msgspec.Struct, array_like=True, frozen=True, gc=False):
     arrival: int
     #: Of the terminal event that the auth detector counted, or 0.
     status_code: int
+    #: Tells the record of its credits from another one; 0 when it had none.
+    record: int = 0
 
 
 #: What is remembered of an id: the number of its workflow, alone or with more.

@@ -123,11 +123,19 @@ class Judge:
         self.breaker_changes: list[BreakerChange] = []
 
     def on_end(
-        self, workflow: Workflow, event: RunEvent, time: int, arrival: int, watermark: int, out: list[Timed]
+        self,
+        workflow: Workflow,
+        event: RunEvent,
+        time: int,
+        arrival: int,
+        watermark: int,
+        out: list[Timed],
+        record: int,
     ) -> Ended | None:
         """Take in a terminal event on arrival: count the run where it is its execution's first.
 
-        Returns the execution's terminal event that was judged already, if there is one.
+        `record` is that of its credits. Returns the execution's terminal event that was judged already, if there is
+        one.
         """
         auth = workflow.auth
         status = event.status
@@ -137,7 +145,7 @@ class Judge:
         counts = code != NOT_COUNTED
         number = workflow.number
         ended = self._memory(workflow)
-        known = ended.add(number, execution_id, EndedExecution(number, time, arrival, code))
+        known = ended.add(number, execution_id, EndedExecution(number, time, arrival, code, record))
         if known is not None:
             detectors = self._detectors_of(workflow)
             detectors.stuck_executions.expect_end_again(workflow.stuck, execution_id)
@@ -151,7 +159,8 @@ class Judge:
                 before = Ended(first_time, first_arrival)
             elif (time, arrival) < (first_time, first_arrival):
                 first_time, first_arrival = time, arrival
-            ended.replace(number, execution_id, EndedExecution(number, first_time, first_arrival, counted))
+            end = EndedExecution(number, first_time, first_arrival, counted, known.record or record)
+            ended.replace(number, execution_id, end)
         if counts and status is not RunStatus.CANCELLED:
             decision = self._detectors_of(workflow).auth_failures.on_run(auth, event, time, arrival)
             if decision is not None:
@@ -159,14 +168,21 @@ class Judge:
         return before
 
     def on_late(
-        self, workflow: Workflow, event: RunEvent, time: int, arrival: int, watermark: int, out: list[Timed]
+        self,
+        workflow: Workflow,
+        event: RunEvent,
+        time: int,
+        arrival: int,
+        watermark: int,
+        out: list[Timed],
+        record: int,
     ) -> None:
         """Judge, on arrival, an event that the watermark has reached already."""
         self.advance(workflow, watermark, out)
         status = event.status
         execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
         if status in TERMINAL:
-            before = self.on_end(workflow, event, time, arrival, watermark, out)
+            before = self.on_end(workflow, event, time, arrival, watermark, out, record)
         elif self._detectors_of(workflow).stuck_executions.timeouts[status] is None:
             return
         else:

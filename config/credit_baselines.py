@@ -1,0 +1,91 @@
+"""The file of approved baselines, as `breakwater baselines export` writes it (spec 50.3)."""
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from dataflows.events import BaselineChange, JobType
+
+
+class UnusableBaselinesError(Exception):
+    """A file of baselines can't be used; each fault with its place. Whoever has an older one keeps it."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def _as_written(value: object) -> object:
+    """A number of the file, which was read as a decimal; a text is none."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("must be a number")  # noqa: TRY004  (a type error would end the validation)
+    return value
+
+
+Credits = Annotated[Decimal, BeforeValidator(_as_written), Field(ge=0, allow_inf_nan=False)]
+
+
+class ApprovedBaseline(BaseModel):
+    """One scenario's baseline."""
+
+    # Fields that a later version adds are none of ours.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    tenant_id: Annotated[str, Field(min_length=1, max_length=128)]
+    scenario_id: Annotated[str, Field(min_length=1, max_length=240)]
+    median_credits: Credits
+    calculated_at: AwareDatetime | None = None
+    #: The healthy runs that it is the median of.
+    sample_size: Annotated[int, Field(ge=0)] | None = None
+    last_updated: AwareDatetime | None = None
+    #: Where it is known which scenarios are alike before a run was seen.
+    job_type: JobType | None = None
+
+
+class BaselineFile(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    version: str | int
+    updated_at: datetime | None = None
+    baselines: tuple[ApprovedBaseline, ...]
+
+
+def parse_baselines(text: bytes | str) -> BaselineFile:
+    """The file's content; `UnusableBaselinesError` names every fault."""
+    try:
+        document = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        raise UnusableBaselinesError(["no JSON text"]) from None
+    try:
+        return BaselineFile.model_validate(document)
+    except ValidationError as error:
+        raise UnusableBaselinesError([_sentence(fault) for fault in error.errors()]) from None
+
+
+def read_baselines(path: Path) -> list[tuple[str, BaselineChange]]:
+    """Tenants and baselines of a file, for the detector. `OSError` or `UnusableBaselinesError`."""
+    return [
+        (
+            one.tenant_id,
+            BaselineChange(
+                scenario_id=one.scenario_id, median_credits=float(one.median_credits), job_type=one.job_type
+            ),
+        )
+        for one in parse_baselines(path.read_bytes()).baselines
+    ]
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _sentence(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"]) or "the file"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,190 @@
+"""The second stage: runs with credits of all lanes, judged in the order of their event time (spec 20, 50).
+
+A scenario may have runs of several workflows, and so of several lanes. Each lane hands on its terminal events with
+credits, and says how far it has come; they are judged when all lanes have come past them, in an order that does not
+depend on who came first: by event time, an event that its own lane's watermark had passed already by that watermark.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from dataflows.detectors.credit_anomalies import QUIET_FOR, CreditAnomalies, CreditRules, Judged, Scenario, scenario_of
+from dataflows.detectors.learned_baselines import DAY
+from dataflows.engine.credit_records import Charge
+from dataflows.events import BaselineChange, BaselinesUpdated, RunEvent
+from dataflows.times import NEVER
+
+
+class Waiting(msgspec.Struct, array_like=True, gc=False):
+    """A run that waits, as a snapshot has it."""
+
+    due: int
+    time: int
+    lane: str
+    arrival: int
+    event: RunEvent
+
+
+class WaitingChange(msgspec.Struct, array_like=True, gc=False):
+    """Baselines that wait."""
+
+    due: int
+    time: int
+    lane: str
+    arrival: int
+    event: BaselinesUpdated
+
+
+class StageClock(msgspec.Struct, array_like=True):
+    """How far the lanes have come, and what waits for the slowest."""
+
+    marks: dict[str, int | None]
+    runs: list[Waiting]
+    changes: list[WaitingChange]
+    swept_at: int
+
+
+#: What is sorted: due, event time, whether it is a run, workflow, lane, arrival; the event itself is never compared.
+_Order = tuple[int, int, bool, str, str, int, RunEvent | BaselinesUpdated]
+
+
+class CreditStage:
+    """All scenarios of some tenants. Single-threaded; methods change its state in place."""
+
+    def __init__(
+        self,
+        detector: CreditAnomalies,
+        rules_of: Callable[[str, str], CreditRules],
+        lanes: int,
+        approved: Iterable[tuple[str, BaselineChange]] = (),
+    ) -> None:
+        """`rules_of` gives those of a tenant's workflow; `lanes` is how many will report.
+
+        `approved` are the tenants' baselines at the beginning; any that a control event names goes before them.
+        """
+        self.changed: list[Scenario] = []
+        self.gone: list[tuple[str, str]] = []
+        self._detector = detector
+        self._rules_of = rules_of
+        self._lanes = lanes
+        self._approved = list(approved)
+        self._scenarios: dict[tuple[str, str], Scenario] = {}
+        self._marks: dict[str, int | None] = {}
+        self._waiting: list[_Order] = []
+        self._swept_at = NEVER
+        self._apply_approved()
+
+    def take(
+        self, lane: str, mark: int, charges: Sequence[Charge], *, is_end: bool = False
+    ) -> list[tuple[Charge, Judged]]:
+        """A lane has come to `mark` and had these charges before it; what can be judged by now.
+
+        `is_end` says that nothing more comes from the lane.
+        """
+        self._waiting += [_order(due, time, lane, arrival, event) for due, time, arrival, event in charges]
+        self._marks[lane] = None if is_end else mark
+        if len(self._marks) < self._lanes:
+            return []
+        running = [value for value in self._marks.values() if value is not None]
+        now = min(running) if running else None
+        out = self._judge(now) if self._waiting else []
+        if now is not None:
+            self._sweep(now)
+        return out
+
+    @property
+    def scenarios(self) -> Iterable[Scenario]:
+        """All that are remembered."""
+        return self._scenarios.values()
+
+    def clock(self) -> StageClock:
+        """All state but the scenarios."""
+        runs, changes = [], []
+        for due, time, _, _, lane, arrival, event in self._waiting:
+            if isinstance(event, RunEvent):
+                runs.append(Waiting(due, time, lane, arrival, event))
+            else:
+                changes.append(WaitingChange(due, time, lane, arrival, event))
+        return StageClock(self._marks, runs, changes, self._swept_at)
+
+    def note_snapshot(self) -> None:
+        """What has changed until now is told, or nobody asks."""
+        for scenario in self.changed:
+            scenario.is_changed = False
+        self.changed, self.gone = [], []
+
+    def restore(self, clock: StageClock) -> None:
+        """Take over a clock; the scenarios are learned one by one."""
+        self._marks, self._swept_at = clock.marks, clock.swept_at
+        self._waiting = [_order(one.due, one.time, one.lane, one.arrival, one.event) for one in clock.runs]
+        self._waiting += [_order(one.due, one.time, one.lane, one.arrival, one.event) for one in clock.changes]
+
+    def learn(self, scenarios: Iterable[Scenario], gone: Iterable[tuple[str, str]] = ()) -> None:
+        """Take over scenarios as they were told, in the place of what is known of them."""
+        for key in gone:
+            self._scenarios.pop(key, None)
+        for scenario in scenarios:
+            scenario.is_changed = False
+            self._scenarios[scenario.tenant_id, scenario.name] = scenario
+            self._detector.know(scenario)
+
+    def begin(self) -> None:
+        """All was taken over: what was approved meanwhile holds from now on."""
+        self._apply_approved()
+
+    def _apply_approved(self) -> None:
+        for tenant_id, change in self._approved:
+            self._detector.on_baseline(self._scenario(tenant_id, change.scenario_id), change, NEVER)
+
+    def _judge(self, now: int | None) -> list[tuple[Charge, Judged]]:
+        """Judge what all lanes have passed; all of it when nothing more comes."""
+        waiting = self._waiting
+        waiting.sort()
+        count = len(waiting) if now is None else bisect_left(waiting, (now,))
+        out = []
+        for due, time, _, _, _, arrival, event in waiting[:count]:
+            if isinstance(event, RunEvent):
+                scenario = self._scenario(event.tenant_id, scenario_of(event))
+                rules = self._rules_of(event.tenant_id, event.workflow_id or "")
+                judged = self._detector.on_run(scenario, event, time, rules)
+                if judged.decision is not None or judged.record is not None:
+                    out.append((Charge(due, time, arrival, event), judged))
+            else:
+                for change in event.baselines:
+                    self._detector.on_baseline(self._scenario(event.tenant_id, change.scenario_id), change, time)
+        del waiting[:count]
+        return out
+
+    def _scenario(self, tenant_id: str, name: str) -> Scenario:
+        """The scenario, which is about to change."""
+        scenario = self._scenarios.get((tenant_id, name))
+        if scenario is None:
+            scenario = self._scenarios[tenant_id, name] = Scenario(tenant_id, name)
+        if not scenario.is_changed:
+            scenario.is_changed = True
+            self.changed.append(scenario)
+        return scenario
+
+    def _sweep(self, now: int) -> None:
+        """Once a day let go of scenarios that the detector would begin anew."""
+        if now - self._swept_at < DAY:
+            return
+        self._swept_at = now
+        before = now - QUIET_FOR - DAY
+        quiet = {
+            key for key, scenario in self._scenarios.items() if scenario.approved is None and scenario.newest < before
+        }
+        if quiet:
+            for key in quiet:
+                del self._scenarios[key]
+            self.changed = [one for one in self.changed if (one.tenant_id, one.name) not in quiet]
+            self.gone += quiet
+
+
+def _order(due: int, time: int, lane: str, arrival: int, event: RunEvent | BaselinesUpdated) -> _Order:
+    # Baselines come before the runs of the same moment.
+    if isinstance(event, RunEvent):
+        return (due, time, True, event.workflow_id or "", lane, arrival, event)
+    return (due, time, False, "", lane, arrival, event)
