@@ -14,7 +14,7 @@ from api.auth.limits import RateLimits
 from api.auth.tokens import RefusedTokenError, TokenVerifier
 from api.database import Database
 from api.refusals import refusal
-from api.v1 import audit, credentials, decisions, guard, tasks, versions
+from api.v1 import audit, credentials, decisions, guard, system_config, tasks, versions
 from api.v1.context import Context
 from api.v1.errors import RESPONSES, NotLetInError, TooManyRequestsError, add_error_handlers
 from lifecycle.options import LifecycleOptions
@@ -68,7 +68,7 @@ def create_v1_app(parts: ApiParts) -> FastAPI:
         dependencies=[Depends(let_in)],
         responses=RESPONSES,
     )
-    for part in (versions, tasks, credentials, guard, decisions, audit):
+    for part in (versions, tasks, credentials, guard, decisions, audit, system_config):
         app.include_router(part.router)
     add_error_handlers(app)
 

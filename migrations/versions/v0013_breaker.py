@@ -63,7 +63,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "system_config_versions",
-        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False, comment="of the policy; those of its file are below"),
+        sa.Column(
+            "version",
+            sa.Integer(),
+            autoincrement=False,
+            nullable=False,
+            comment="of the policy; those of its file are below",
+        ),
         sa.Column("effective_at", sa.DateTime(timezone=True), nullable=False, comment="event time from which it holds"),
         sa.Column("stuck_threshold", sa.Integer(), nullable=True, comment="null: as the policy file says"),
         sa.Column("stuck_window_minutes", sa.Integer(), nullable=True, comment="null: as the policy file says"),

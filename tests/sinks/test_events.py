@@ -17,11 +17,14 @@ from dataflows.events import (
     ControlEvent,
     CredentialEvent,
     HoldEnded,
+    SystemConfigChanged,
     WorkflowReleased,
 )
 from lifecycle import tables
+from lifecycle.actors import WORKER
 from lifecycle.control_events import ControlKind, put_control_event
 from lifecycle.outbox import OutboxEvent
+from lifecycle.system_config import ConfigKey, change_system_config
 from sinks.events import EventPublisher, to_control_event
 from tests.given import decide
 from tests.lifecycle.given import given_world, row
@@ -37,10 +40,10 @@ EVENT = OutboxEvent(
 )
 
 
-def read_one(bootstrap_servers: str, topic: str) -> Message:
-    """The only message of a topic with one partition."""
+def read_one(bootstrap_servers: str, topic: str, partition: int = 0) -> Message:
+    """The only message of a partition."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "reader"})
-    consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
     message = consumer.poll(20)
     consumer.close()
     assert message is not None
@@ -115,3 +118,21 @@ def test_a_control_event_goes_to_the_monitor_alone_and_is_understood(
     read = msgspec.convert(line, form)
     assert message.key() == b"wf1"
     assert (read.tenant_id, read.workflow_id, read.occurred_at) == ("t1", "wf1", EVENT.occurred_at)
+
+
+def test_what_is_about_no_workflow_goes_to_all_partitions(engine: sa.Engine, mock_kafka: MockKafka) -> None:
+    given_world(engine)
+    with engine.begin() as connection:
+        made = change_system_config(connection, {ConfigKey.STUCK_THRESHOLD: 3}, actor_context=WORKER)
+    assert made is not None
+    stored = row(engine, tables.outbox_events)
+    kafka = Kafka(bootstrap_servers=mock_kafka.bootstrap_servers)
+    mock_kafka.create_topic(kafka.control_topic, 3)
+    EventPublisher(kafka)(OutboxEvent(**{name: stored[name] for name in OutboxEvent.__dataclass_fields__}))
+    for partition in range(3):
+        message = read_one(kafka.bootstrap_servers, kafka.control_topic, partition)
+        line = json.loads(message.value() or b"")
+        read = msgspec.convert(line, SystemConfigChanged)
+        assert (read.version, read.stuck_threshold, read.stuck_window_minutes) == (made.version, 3, None)
+        assert read.occurred_at == made.effective_at
+        assert decide(line) == []
