@@ -5,9 +5,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from tests.api.v1_given import AUTH
 
 ARGUMENTS = [
     "--headless",
@@ -25,7 +28,7 @@ ARGUMENTS = [
 def chromium() -> Iterator[Browser]:
     """Chromium as the machine has it.
 
-    For one module: Playwright's event loop runs in this thread as long as it is there, and no other test could start one.
+    For one module: Playwright's event loop runs in this thread as long as it is there; no other test could start one.
     """
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
@@ -39,9 +42,24 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def console(database_url: str) -> Iterator[str]:
     """The address of a console on this test's database."""
+    with _serving(database_url) as url:
+        yield url
+
+
+@pytest.fixture
+def console_with_sign_in(database_url: str) -> Iterator[str]:
+    """The address of one where people sign in with tokens of `tests.api.v1_given`."""
+    key = AUTH.development_key
+    assert key is not None
+    with _serving(database_url, BREAKWATER_AUTH__DEVELOPMENT_KEY=key.get_secret_value()) as url:
+        yield url
+
+
+@contextmanager
+def _serving(database_url: str, **environment: str) -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "cli", "api", "--port", "0"],
-        env={**os.environ, "BREAKWATER_POSTGRES__URL": database_url},
+        env={**os.environ, "BREAKWATER_POSTGRES__URL": database_url, **environment},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -8,6 +8,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from lifecycle import tables
 from tests.api.given import HOSTILE, apply, blacklisting, decision, given_world, stuck
+from tests.api.v1_given import staff_token, token
+from tests.lifecycle.guard_given import apply as apply_all
+from tests.lifecycle.guard_given import block_of, given_tenants
 
 #: The lowest contrast of any text on the page, and that text. Backgrounds are the nearest that are not transparent.
 LOWEST_CONTRAST = """() => {
@@ -29,6 +32,10 @@ LOWEST_CONTRAST = """() => {
   }
   return lowest;
 }"""
+MEMBERS: dict[str, list[dict[str, object]]] = {
+    "users": [{"id": "ada", "email": "ada@northwind.example", "display_name": "Ada"}],
+    "memberships": [{"tenant_id": "northwind", "user_id": "ada", "roles": ["ops_qa"]}],
+}
 WIDTH = "[document.documentElement.scrollWidth, window.innerWidth]"
 
 
@@ -111,6 +118,100 @@ def test_hostile_text_stays_text(engine: sa.Engine, console: str, chromium: Brow
         expect(page).to_have_title(("Block for credentials" if "/" in path else path.title()) + " · Breakwater")
         expect(page.get_by_text(HOSTILE[:50]).filter(visible=True)).not_to_have_count(0)
         assert page.locator("script, img:not([src^='/static/'])").count() == 0
+    context.close()
+
+
+def test_somebody_signs_in_sees_the_block_completes_the_task_and_unblocks(
+    engine: sa.Engine, console_with_sign_in: str, context: BrowserContext
+) -> None:
+    given_world(engine, decision("block", detail={"failed_systems": ["salesforce"]}), **MEMBERS)
+    page = context.new_page()
+    page.goto(f"{console_with_sign_in}/automations?status=Blocked")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    page.get_by_label("Token").fill("not this one")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("This token lets nobody in")
+    page.get_by_label("Token").fill(token("ops_qa", subject="ada", tenant_id="northwind"))
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Automations")
+    assert page.url.endswith("/console/automations?status=Blocked"), "signing in leads to what was asked for"
+    page.get_by_role("link", name="Invoice sync").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Invoice sync version 3")
+    expect(page.get_by_text("The credentials for Salesforce are invalid or have expired.")).to_be_visible()
+    expect(page.get_by_role("button", name="Unblock", exact=True)).to_be_disabled()
+    expect(page.get_by_role("button", name="Override the block")).to_be_disabled()
+    expect(page.get_by_text("It takes ops_admin or admin.")).to_be_visible()
+
+    page.get_by_role("link", name="Work on them").click()
+    page.get_by_role("button", name="Complete: Renew the credentials for Salesforce").click()
+    expect(page.get_by_role("status")).to_contain_text("the automation can be unblocked now")
+    way = page.get_by_role("region", name="Unblock", exact=True)
+    way.get_by_label("Reason").fill("Renewed, and tried")
+    way.get_by_role("button", name="Unblock").click()
+    expect(page.get_by_role("status")).to_have_text("Done. This is how it stands now.")
+    expect(page.get_by_role("listitem").filter(has_text="Blocked → Live")).to_contain_text("ada")
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    page.goto(f"{console_with_sign_in}/tasks")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+def test_what_is_hard_to_take_back_wants_a_box_ticked(engine: sa.Engine, console: str, context: BrowserContext) -> None:
+    given_world(engine)
+    page = context.new_page()
+    page.goto(f"{console}/operator")
+    page.get_by_label("Your name").fill("Ada")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Your name is kept in this browser.")
+    page.goto(f"{console}/automations/v2")
+    page.get_by_role("button", name="Archive").click()
+    expect(page.get_by_role("checkbox", name="Archive it: nothing leads back.")).to_be_focused()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Order confirmation mails version 1")
+    with engine.connect() as connection:
+        statuses = connection.execute(sa.select(tables.automation_versions.c.status)).scalars().all()
+    assert "Archived" not in statuses
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_new_pages_can_be_read(
+    engine: sa.Engine, console_with_sign_in: str, chromium: Browser, width: int, scheme: str
+) -> None:
+    long_name = "x" * 128
+    given_world(
+        engine,
+        decision("block"),
+        automations=[{"id": "a9", "tenant_id": "fabrikam", "name": long_name}],
+        automation_versions=[
+            {"id": "v9", "tenant_id": "fabrikam", "automation_id": "a9", "version": 1, "status": "QA & Testing"}
+        ],
+        **MEMBERS,
+    )
+    with engine.begin() as connection:
+        connection.execute(sa.update(tables.automations).where(tables.automations.c.id == "a1").values(name=long_name))
+        connection.execute(
+            sa.insert(tables.channel_outages).values(channel="email", failures=9, failing_since=sa.func.now())
+        )
+    given_tenants(engine, 6)
+    apply_all(engine, [block_of(number, "crm", at=number) for number in range(6)])
+    context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(f"{console_with_sign_in}/sign-in")
+    _assert_readable(page, "sign-in")
+    page.get_by_label("Token").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    _assert_readable(page, "sign-in, refused")
+    for bearer in (staff_token("ops_admin", "admin", subject="s" * 60), staff_token("viewer")):
+        page.goto(f"{console_with_sign_in}/sign-in")
+        page.get_by_label("Token").fill(bearer)
+        page.get_by_role("button", name="Sign in").click()
+        for path in ("automations", "automations?status=Paused", "automations/v1", "automations/v9", "guard", "health"):
+            page.goto(f"{console_with_sign_in}/{path}")
+            for summary in page.locator("summary").all():
+                summary.click()
+            _assert_readable(page, path)
     context.close()
 
 
