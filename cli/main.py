@@ -18,6 +18,7 @@ COMMANDS = {
     "api": "cli.api",
     "worker": "cli.worker",
     "bridge": "cli.bridge",
+    "gate": "cli.gate",
     "migrate": "cli.migrate",
     "seed": "cli.seed",
     "init-topics": "cli.init_topics",

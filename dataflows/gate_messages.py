@@ -12,6 +12,9 @@ from dataflows.events import MAX_MESSAGE_BYTES, Identifier, RunStatus
 from dataflows.interop.event_ids import event_id_of
 from dataflows.interop.objects import read_object
 
+#: One object: an encoder leaves a field out that holds its very default.
+_NO_PAYLOAD = msgspec.Raw(b"")
+
 
 class Trigger(StrEnum):
     """What wants to start a run."""
@@ -33,7 +36,7 @@ class RunRequest(msgspec.Struct, gc=False):
     #: The execution that asks for it, where one does.
     parent_execution_id: Identifier | None = None
     #: What the run is to work on: handed on as it came, never read.
-    payload: msgspec.Raw = msgspec.Raw(b"")
+    payload: msgspec.Raw = _NO_PAYLOAD
 
 
 class Job(msgspec.Struct, gc=False, omit_defaults=True):
@@ -49,7 +52,7 @@ class Job(msgspec.Struct, gc=False, omit_defaults=True):
     #: Whether it is to show that a blacklisted workflow works again.
     probe: bool = False
     parent_execution_id: str | None = None
-    payload: msgspec.Raw = msgspec.Raw(b"")
+    payload: msgspec.Raw = _NO_PAYLOAD
 
 
 class RefusedRun(msgspec.Struct, gc=False):

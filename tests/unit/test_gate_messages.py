@@ -85,6 +85,12 @@ def test_an_admitted_run_is_a_job_with_its_payload_as_it_came() -> None:
     }
 
 
+def test_a_job_says_nothing_of_what_it_has_not() -> None:
+    written = write(decode_request(encoded()), Admitted("e1", "v1", T0, False))
+    assert written is not None
+    assert json.loads(written.value).keys() == {*REQUEST, "execution_id", "automation_version_id", "admitted_at"}
+
+
 @pytest.mark.parametrize("error_code", sorted(GATE_ERROR_CODES))
 def test_a_refused_run_is_an_event_that_the_monitor_reads(error_code: str) -> None:
     refused = Refused("e1", "v1", T0, error_code, "whatever")
