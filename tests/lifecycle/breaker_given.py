@@ -13,6 +13,8 @@ from cli.embedded.redis import EmbeddedRedis
 from lifecycle import tables
 from lifecycle.breaker.blacklist_store import BlacklistStore
 from lifecycle.breaker.invalidation import announce
+from lifecycle.ids import stable_id
+from lifecycle.stuck import Execution, record_recovered, record_stuck
 
 
 def wait_until(reached: Callable[[], bool], patience: float = 20) -> None:
@@ -81,3 +83,51 @@ def set_config(engine: sa.Engine, **values: Any) -> None:
             connection.execute(
                 statement.on_conflict_do_update(index_elements=["key"], set_={"value": statement.excluded.value})
             )
+
+
+def decided(connection: sa.Connection, *parts: str) -> str:
+    """A decision that is recorded, with nothing in it; its id."""
+    decision_id = stable_id(*parts)
+    connection.execute(
+        insert(tables.decisions)
+        .values(
+            decision_id=decision_id,
+            kind="execution_stuck",
+            occurred_at=datetime.fromisoformat("2026-03-02T08:00:00+00:00"),
+            policy_id="x",
+            policy_version=1,
+            reason_code="x",
+            observed={},
+            threshold={},
+            detail={},
+        )
+        .on_conflict_do_nothing()
+    )
+    return decision_id
+
+
+def got_stuck(engine: sa.Engine, name: str, at: datetime, workflow_id: str = "wf1") -> None:
+    """Commit that an execution got stuck, as the sink does."""
+    with engine.begin() as connection:
+        record_stuck(
+            connection,
+            _execution(name, workflow_id),
+            stuck_at=at,
+            reason_code="no_activity",
+            decision_id=decided(connection, "stuck", workflow_id, name),
+        )
+
+
+def moved_again(engine: sa.Engine, name: str, at: datetime, workflow_id: str = "wf1") -> None:
+    """Commit that it recovered."""
+    with engine.begin() as connection:
+        record_recovered(
+            connection,
+            _execution(name, workflow_id),
+            recovered_at=at,
+            decision_id=decided(connection, "recovered", workflow_id, name),
+        )
+
+
+def _execution(name: str, workflow_id: str) -> Execution:
+    return Execution(tenant_id="t1", workflow_id=workflow_id, execution_id=name, automation_version_id=None)
