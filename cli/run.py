@@ -10,19 +10,23 @@ from typing import Annotated, Any
 import typer
 
 from cli.options import (
+    BaselinesFile,
     PoliciesFile,
     RegistryFile,
     fail_usage,
+    read_baselines_option,
     read_policies,
     read_registry_option,
 )
 from config.auth_errors import load_auth_errors
+from config.credit_profiles import load_profile
 from config.durations import parse_duration
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
 from dataflows.detectors.policies import BreakerChange
 from dataflows.engine.cluster import lane_folder, open_recovery, run_cluster, run_process
-from dataflows.engine.detector_sets import DetectorFactory
+from dataflows.engine.credit_logic import PARTS, credit_logic
+from dataflows.engine.detector_sets import CreditFactory, DetectorFactory
 from dataflows.engine.garbage import settle
 from dataflows.engine.host import Host
 from dataflows.engine.lane import Lane
@@ -36,6 +40,9 @@ from dataflows.times import micros
 
 #: Makes a lane from its name and its snapshot.
 NewHost = Callable[[str, bytes | None], Host]
+
+#: Where the second stage keeps its state, within a recovery store.
+CREDITS = "credits"
 
 #: Where a recovery store says for how many lanes it was made.
 LANES = "kafka_lanes"
@@ -54,6 +61,7 @@ def run(
     processes: Annotated[int, typer.Option(help="Processes on this machine.", min=1, max=64)] = 1,
     policies: PoliciesFile = None,
     registry: RegistryFile = None,
+    baselines: BaselinesFile = None,
     dead_letters: Annotated[
         Path | None,
         typer.Option(
@@ -72,6 +80,10 @@ def run(
     ] = None,
     metrics_port: Annotated[
         int | None, typer.Option(help="Serve /metrics on this port (in a cluster, process N on this + N).")
+    ] = None,
+    credit_runs: Annotated[
+        Path | None,
+        typer.Option(help="File for the records of runs with credits; the ledger with services.", metavar="FILE"),
     ] = None,
     process: Annotated[int | None, typer.Option(help="This process's number in a cluster.", min=0)] = None,
     addresses: Annotated[
@@ -96,6 +108,7 @@ def run(
     stop.listen()
     settle()
     bindings = _registry(settings, registry, sink, stop)
+    approved = read_baselines_option(baselines)
     detectors = DetectorFactory(rules, load_auth_errors(), micros(lateness))
     room = Room()
     changes = _breaker_changes(settings, sink, stop)
@@ -112,12 +125,21 @@ def run(
         _serve_metrics(settings, metrics_port + (process or 0))
     read_from = _source(settings, source, bindings, new_host, stop, recovery)
     letters, letters_step = _dead_letter_sink(settings, dead_letters, source, sink, stop, process or 0, addresses)
+    lanes = len(read_from.list_parts())
+    records_to = _credit_runs_sink(credit_runs)
+    credits_ = CreditFactory(rules, load_profile, keeps_records=records_to is not None, baselines=approved)
     flow = build_flow(
         read_from,
-        detectors.of_stream(len(read_from.list_parts())),
+        detectors.of_stream(lanes),
         _sink(settings, sink, stop, _dead_decisions(dead_letters, source, recovery)),
         letters,
         letters_step,
+        second_stage=credit_logic(
+            lambda part: credits_.stage(lanes, part, PARTS),
+            None if recovery is None else lambda part: recovery / CREDITS / str(part),
+            is_lasting=recovery is not None,
+        ),
+        credit_runs_to=records_to,
     )
     try:
         run_process(
@@ -218,6 +240,15 @@ def _sink(settings: Settings, name: str, stop: StopRequest, dead_decisions: Path
     from sinks.files import decision_sink
 
     return decision_sink(Path(rest))
+
+
+def _credit_runs_sink(path: Path | None) -> Any:
+    """A file where one is named."""
+    if path is None:
+        return None
+    from sinks.files import credit_run_sink
+
+    return credit_run_sink(path)
 
 
 def _services(settings: Settings, stop: StopRequest, dead_decisions: Path | None) -> Any:

@@ -1,12 +1,15 @@
 """The flow: run events in, decisions out. Reads like the picture in the README.
 
-source with its lanes ─┬─> decisions ───────────────────────┬─> sink
-                       ├─> reports ─> silence of the stream ┘
+source with its lanes ─┬─> decisions ─────────────────────────────┬─> sink
+                       ├─> reports ─> silence of the stream ──────┤
+                       ├─> runs with credits ─> what is too much ─┤
+                       │                                          └─> ledger
                        └─> dead letters ─> their sink
 
 Each lane judges its events where they are read, so no event flows (docs/decisions/0007).
 """
 
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
 from bytewax import operators as op
@@ -14,11 +17,16 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
+from dataflows.credit_runs import CreditRun
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
 from dataflows.detectors.silence import StreamSilence
+from dataflows.engine.credit_logic import CreditLogic, to_parts
+from dataflows.engine.credit_records import CreditReport
 from dataflows.engine.host import Item
 from dataflows.engine.stream_logic import StreamReport, stream_logic
+
+SecondStage = Callable[[bytes | None], CreditLogic]
 
 #: Where dead letters go, unless their sink needs another name.
 DEAD_LETTERS_STEP = "dead_letters"
@@ -30,6 +38,9 @@ def build_flow(
     decisions_to: Sink[Any],
     dead_letters_to: Sink[Any],
     dead_letters_step: str = DEAD_LETTERS_STEP,
+    *,
+    second_stage: SecondStage | None = None,
+    credit_runs_to: Sink[Any] | None = None,
 ) -> Dataflow:
     """Wire the monitor. Step ids are part of the recovery store: renaming one orphans its state.
 
@@ -37,6 +48,8 @@ def build_flow(
 
     `decisions_to` takes `(decision id, Decision)`, `dead_letters_to` takes `(offset, DeadLetter)`. A sink with
     parts needs a step of its own: the recovery store takes none back that another sink had under the same name.
+    `second_stage` judges what runs cost, and nobody does without it; `credit_runs_to` takes
+    `(execution id, CreditRun)`.
     """
     flow = Dataflow("monitor")
     read = op.input("events", flow, source)
@@ -47,8 +60,16 @@ def build_flow(
         reports = op.map("stream", others.trues, _to_one_place)
         silences = op.stateful_batch("silence", reports, stream_logic(silence))
         decided = op.merge("all", decided, op.map("silence_id", silences, _by_id_alone))
+    charged = op.branch("charged", others.falses, _is_credit_report)
+    if second_stage is not None:
+        parts = op.flat_map("credit_parts", charged.trues, to_parts)
+        judged = op.map("credit_part", op.stateful_batch("credits", parts, second_stage), _without_part)
+        incidents = op.branch("credits_decided", judged, _is_incident)
+        decided = op.merge("all_with_credits", decided, op.map("incident_id", incidents.trues, _by_id))
+        if credit_runs_to is not None:
+            op.output("credit_runs", op.map("execution_id", incidents.falses, _by_execution), credit_runs_to)
     op.output("decisions", decided, decisions_to)
-    op.output(dead_letters_step, op.map("offset", others.falses, _by_offset), dead_letters_to)
+    op.output(dead_letters_step, op.map("offset", charged.falses, _by_offset), dead_letters_to)
     return flow
 
 
@@ -70,6 +91,23 @@ def _to_one_place(report: StreamReport) -> tuple[str, StreamReport]:
 
 def _by_id_alone(keyed: tuple[str, Decision]) -> tuple[str, Decision]:
     return _by_id(keyed[1])
+
+
+def _is_credit_report(item: Item) -> TypeGuard[CreditReport]:
+    return isinstance(item, CreditReport)
+
+
+def _without_part(keyed: tuple[str, Decision | CreditRun]) -> Decision | CreditRun:
+    return keyed[1]
+
+
+def _is_incident(said: Decision | CreditRun) -> TypeGuard[Decision]:
+    return isinstance(said, Decision)
+
+
+def _by_execution(said: Decision | CreditRun) -> tuple[str, CreditRun]:
+    assert isinstance(said, CreditRun)
+    return said.execution_id, said
 
 
 def _by_offset(item: Item) -> tuple[str, DeadLetter]:

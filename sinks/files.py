@@ -8,6 +8,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 from bytewax.outputs import DynamicSink, FixedPartitionedSink, StatefulSinkPartition, StatelessSinkPartition
 
+from dataflows.credit_runs import CreditRun, encode_credit_run
 from dataflows.dead_letters import DeadLetter, encode_dead_letter
 from dataflows.decisions import Decision, encode_decision
 
@@ -99,6 +100,11 @@ class NoSink(DynamicSink[object]):
 def decision_sink(path: Path) -> LineSink[Decision]:
     """Decisions as lines."""
     return LineSink(path, encode_decision)
+
+
+def credit_run_sink(path: Path) -> LineSink[CreditRun]:
+    """Records of runs with credits as lines."""
+    return LineSink(path, encode_credit_run)
 
 
 def dead_letter_sink(path: Path) -> LineSink[DeadLetter]:

@@ -146,11 +146,17 @@ def silence(connection: sa.Connection, decision: Decision, options: LifecycleOpt
     return Effect(DecisionOutcome.APPLIED, "told")
 
 
+def credit_incident(_connection: sa.Connection, _decision: Decision, _options: LifecycleOptions) -> Effect:
+    """Keep it for whoever looks at decisions; the run itself is in the ledger."""
+    return Effect(DecisionOutcome.APPLIED, "recorded")
+
+
 HANDLERS: Mapping[DecisionKind, Handler] = {
     DecisionKind.BLOCK_FOR_CREDENTIALS: block_for_credentials,
     DecisionKind.EXECUTION_STUCK: execution_stuck,
     DecisionKind.EXECUTION_RECOVERED: execution_recovered,
     DecisionKind.BLACKLIST_WORKFLOW: blacklist_workflow,
+    DecisionKind.CREDIT_INCIDENT: credit_incident,
     DecisionKind.SILENCE: silence,
 }
 

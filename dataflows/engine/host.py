@@ -1,5 +1,7 @@
 """A lane as a source partition holds it: what it decides and counts, and how it outlives the process."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from config.metrics import (
 )
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
+from dataflows.engine.credit_records import CreditReport
 from dataflows.engine.lane import Lane
 from dataflows.engine.lane_state import LaneState
 from dataflows.engine.state_files import StateFile, StateFiles, UnusableStoreError
@@ -25,10 +28,15 @@ from dataflows.events import Event
 from dataflows.times import NEVER
 
 #: What flows from a source.
-Item = Decision | DeadLetter | StreamReport
+Item = Decision | DeadLetter | StreamReport | CreditReport
 
 #: How far a lane goes, in microseconds of event time, before it reports again.
 REPORT_EVERY = 60 * 1_000_000
+
+#: And to the second stage, while it has no runs with credits: event time in microseconds, and seconds of the machine's
+#: time, which bounds what reports cost in a recording that is read fast.
+CREDITS_EVERY = 1_000_000
+CREDITS_PAUSE = 0.1
 
 SNAPSHOT_VERSION = 3
 
@@ -65,6 +73,8 @@ class Host:
         self._name = name
         #: The watermark of the last report on the lane's runs.
         self._reported = NEVER
+        #: How far the second stage knows this lane to have come, and when it was told.
+        self._charged, self._charged_at = NEVER, -math.inf
         self._is_lasting = is_lasting
         self._files: StateFiles | None = None
         stored = None
@@ -91,7 +101,7 @@ class Host:
 
     def advance(self) -> list[Item]:
         """What is decided by the watermark, which was moved without an event."""
-        return self._items(self.lane.advance([]))
+        return self._items(self.lane.advance([]), at_once=True)
 
     def finish(self) -> list[Item]:
         """What is decided when nothing more comes."""
@@ -130,7 +140,7 @@ class Host:
         else:
             self.lane.learn(state)
 
-    def _items(self, out: list[Timed], *, is_end: bool = False) -> list[Item]:
+    def _items(self, out: list[Timed], *, is_end: bool = False, at_once: bool = False) -> list[Item]:
         """Hand the lane's counts on to the process's metrics, once a batch, and now and then report its runs."""
         counts = self.lane.counts
         if counts.events:
@@ -149,7 +159,18 @@ class Host:
         if is_end or mark - self._reported >= REPORT_EVERY:
             self._reported = mark
             items.append(StreamReport(self._name, mark, self.lane.take_spans(), is_end))
+        self._report_credits(items, is_end=is_end, at_once=at_once)
         return items
+
+    def _report_credits(self, items: list[Item], *, is_end: bool, at_once: bool) -> None:
+        mark, charges = self.lane.credit_mark, self.lane.take_charges()
+        if not (charges or is_end):
+            now = time.monotonic()
+            if mark - self._charged < CREDITS_EVERY or not (at_once or now - self._charged_at >= CREDITS_PAUSE):
+                return
+            self._charged_at = now
+        self._charged = mark
+        items.append(CreditReport(self._name, mark, charges, is_end))
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -57,6 +57,7 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
                 taken = self._intake.take(part.lines, part.offset_of, text=part.text)
                 items += taken.dead_letters
                 items += self._host.process(taken.events, taken.times)
+                items += [taken.contradicts(index) for index in self._host.lane.take_conflicts()]
         return items
 
     def _finish(self) -> list[Item]:

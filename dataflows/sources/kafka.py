@@ -104,9 +104,11 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
         return items
 
     def _judge(self, taken: Taken) -> list[Item]:
-        for dead_letter in taken.dead_letters:
+        items = self._host.process(taken.events, taken.times)
+        refused = [taken.contradicts(index) for index in self._host.lane.take_conflicts()]
+        for dead_letter in (*taken.dead_letters, *refused):
             DEAD_LETTERS.labels(dead_letter.code.value).inc()
-        return [*taken.dead_letters, *self._host.process(taken.events, taken.times)]
+        return [*taken.dead_letters, *items, *refused]
 
     def _free(self, admission: Admission) -> list[Item]:
         """What has become of messages that waited for the registry."""

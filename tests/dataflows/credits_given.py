@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any, NamedTuple
 
 from config.auth_errors import load_auth_errors
@@ -95,3 +96,55 @@ def replayed(
     replay.finish()
     out.summary.update(replay.summary())
     return out
+
+
+def some_weeks(seed: int, *, disorder: float = 3, steps: int = 400) -> list[Line]:
+    """Runs of some scenarios that share workflows, over weeks: steady, drifting, spiking, described in all ways.
+
+    They arrive in the order of their times but for `disorder`, seconds that some are held up at most.
+    """
+    rng = Random(f"weeks:{seed}")
+    pace = rng.choice((1, 30, 240, 1440))
+    now, sent = 0.0, []
+    for number in range(steps):
+        now += pace * rng.choice((0, 0, 0.1, 0.5, 1, 1, 2, 30 if rng.random() < 0.05 else 1))
+        tenant = rng.choice(("t_a", "t_a", "t_b"))
+        scenario = rng.randrange(4)
+        workflow = f"{tenant}-wf{scenario % 2 + rng.choice((0, 2, 4))}"
+        if rng.random() < 0.03:
+            value = rng.choice((None, 50, 100, 102.5, 400))
+            line = approved(now, **{f"s{rng.randrange(6)}": value}) | {"tenant_id": tenant}
+        else:
+            line = _some_run(rng, now, f"x{number}", tenant, workflow, scenario)
+        sent.append((now + rng.choice((0, 0, rng.uniform(0, disorder) / 60)), line))
+        if rng.random() < 0.05 and "kind" not in line:
+            sent.append((now + rng.uniform(0, 2), line | rng.choice(({}, {"event_id": f"again-{number}"}))))
+    # In the order of arrival; of two at once the one that was sent first.
+    return [line for _, line in sorted(sent, key=lambda pair: pair[0])]
+
+
+def _some_run(rng: Random, now: float, execution: str, tenant: str, workflow: str, scenario: int) -> Line:
+    usual_cost = (100, 0.3, 47.25, 1000)[scenario]
+    cost = usual_cost * rng.choice((1, 1, 1, 1, 0.9, 1.1, 1.15, 1.45, 1.5, 1.9, 2, 3, 5, 8, 10, 40))
+    names = [{"scenario_id": f"s{scenario}"}, {"scenario_name": f"s{scenario}"}, {}]
+    line = ended(now, execution, round(cost, rng.choice((0, 1, 4))), tenant_id=tenant, workflow_id=workflow)
+    line |= {"scenario_id": None, "automation_version_id": f"v-{workflow}"} | rng.choice(names)
+    options: list[tuple[str, tuple[Any, ...]]] = [
+        ("status", ("failure", "cancelled", "timed_out", "running", "Quarantined")),
+        ("job_type", ("ANALYSIS", "FILING", "RECONCILE_BACKFILL", "OTHER")),
+        ("retry_count", (0, 1, 2, 5, 6)),
+        ("has_idempotency_key", (True, False)),
+        ("has_max_items_config", (True, False)),
+        ("is_batch_job", (True, False)),
+        ("is_backfill", (True, False)),
+        ("prompt_version", ("p1", "p1", "p2", "")),
+        ("deployment_timestamp", (at(now - 1440), at(now), at(now - 1441), at(now + 1))),
+        ("input_item_count", (0, 1, 10, 10, 20, 33)),
+        ("risk_flags", ([], ["pii_exposure"], ["retry_loop"])),
+        ("error_code", ("AUTH_ERROR", "WorkflowOnHold", "UNAVAILABLE")),
+        ("credits_total", (None, 0)),
+    ]
+    for name, values in options:
+        if rng.random() < (0.06 if name in ("credits_total", "error_code", "risk_flags") else 0.2):
+            line[name] = rng.choice(values)
+    return line
