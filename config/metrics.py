@@ -42,6 +42,9 @@ DECISION_LATENCY = Histogram(
 )
 SINK_BATCH_SECONDS = Histogram("breakwater_sink_batch_seconds", "Time to apply one batch of decisions.", ["sink"])
 SINK_RETRIES = Counter("breakwater_sink_retries_total", "Batches tried again because a store was away.", ["sink"])
+CREDIT_RUNS_RECORDED = Counter(
+    "breakwater_credit_runs_total", "Runs with credits handed to the ledger, by what became of them.", ["outcome"]
+)
 BLOCK_SKIPPED = Counter(
     "breakwater_block_skipped_total",
     "Credential blocks not applied because of the automation's status.",

@@ -69,6 +69,9 @@ _encoder = msgspec.json.Encoder()
 
 def plain(number: Decimal) -> Decimal:
     """The one way to write a number: no exponent, no zeros behind the last digit."""
+    text = str(number)
+    if "E" not in text and not ("." in text and text[-1] in "0."):
+        return number
     return Decimal(format(number.normalize(), "f"))
 
 

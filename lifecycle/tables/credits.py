@@ -57,7 +57,8 @@ credit_runs = sa.Table(
     sa.PrimaryKeyConstraint("tenant_id", "seq"),
     sa.UniqueConstraint("tenant_id", "workflow_id", "execution_id", name="a_run_is_in_the_ledger_once"),
     sa.CheckConstraint("(seq = 1) = (previous_sha256 IS NULL)", name="only_the_first_row_follows_none"),
-    sa.Index("credit_runs_by_time", "tenant_id", "occurred_at"),
+    # Rows come nearly in the order of event time: a few bytes for each hundred pages do.
+    sa.Index("credit_runs_by_time", "occurred_at", postgresql_using="brin"),
     sa.Index("credit_runs_by_scenario", "tenant_id", "scenario", "occurred_at"),
     # No foreign keys: a run that was paid for is kept though its tenant is not known (any more).
     comment="Append-only and chained by hash: a trigger refuses UPDATE, DELETE and TRUNCATE.",

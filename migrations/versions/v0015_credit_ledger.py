@@ -80,7 +80,7 @@ def upgrade() -> None:
         comment="Append-only and chained by hash: a trigger refuses UPDATE, DELETE and TRUNCATE.",
     )
     op.create_index("credit_runs_by_scenario", "credit_runs", ["tenant_id", "scenario", "occurred_at"], unique=False)
-    op.create_index("credit_runs_by_time", "credit_runs", ["tenant_id", "occurred_at"], unique=False)
+    op.create_index("credit_runs_by_time", "credit_runs", ["occurred_at"], postgresql_using="brin")
     op.execute(
         "CREATE TRIGGER ledger_is_append_only BEFORE UPDATE OR DELETE ON credit_runs"
         " FOR EACH ROW EXECUTE FUNCTION refuse_to_rewrite_history()"
