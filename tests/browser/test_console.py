@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from lifecycle import tables
@@ -36,6 +37,8 @@ MEMBERS: dict[str, list[dict[str, object]]] = {
     "users": [{"id": "ada", "email": "ada@northwind.example", "display_name": "Ada"}],
     "memberships": [{"tenant_id": "northwind", "user_id": "ada", "roles": ["ops_qa"]}],
 }
+#: What axe calls a fault that keeps people from using a page.
+_SERIOUS = ("serious", "critical")
 WIDTH = "[document.documentElement.scrollWidth, window.innerWidth]"
 
 
@@ -253,6 +256,9 @@ def test_pages_can_be_read(engine: sa.Engine, console: str, chromium: Browser, w
 
 
 def _assert_readable(page: Page, path: str) -> None:
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    faults = [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found if one["impact"] in _SERIOUS]
+    assert faults == [], f"{path}: {faults}"
     needed, there = page.evaluate(WIDTH)
     assert needed <= there, f"{path} scrolls sideways"
     contrast, text = page.evaluate(LOWEST_CONTRAST)
