@@ -30,10 +30,10 @@ def world(engine: sa.Engine) -> sa.Engine:
     return engine
 
 
-@pytest.fixture
-def breaker(world: sa.Engine, redis_url: str) -> Iterator[CircuitBreaker]:
-    """The store over an empty Redis."""
-    made = CircuitBreaker(world, redis_url, SystemConfig(world))
+@pytest.fixture(params=["with Redis", "without Redis"])
+def breaker(request: pytest.FixtureRequest, world: sa.Engine, redis_url: str) -> Iterator[CircuitBreaker]:
+    """The store over an empty Redis, or over none."""
+    made = CircuitBreaker(world, redis_url if request.param == "with Redis" else None, SystemConfig(world))
     yield made
     made.close()
 

@@ -44,7 +44,8 @@ STEPS = st.lists(
         st.tuples(st.just("window"), st.sampled_from([1, 30, 60, 61, 600, 10_080])),
         st.tuples(st.just("redis emptied"), st.just(0)),
     ),
-    max_size=25,
+    min_size=12,
+    max_size=30,
 )
 
 
@@ -184,7 +185,7 @@ def stores(engine: sa.Engine, redis_url: str) -> Iterator[tuple[SystemConfig, tu
         store.close()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_store_and_detector_agree(
     engine: sa.Engine,

@@ -114,8 +114,9 @@ def test_a_fault_while_the_table_is_read_loses_no_count(world: sa.Engine, own_re
         assert one.check_threshold("t1", "wf1").count == 2
 
 
+@pytest.mark.parametrize("asks", [True, False], ids=["by one who asks for the count", "by one who only tells"])
 def test_what_is_recorded_while_another_reads_the_table_is_not_overwritten(
-    world: sa.Engine, own_redis: EmbeddedRedis
+    world: sa.Engine, own_redis: EmbeddedRedis, *, asks: bool
 ) -> None:
     got_stuck(world, "x0", T0)
     with store(world, own_redis) as reader, store(world, own_redis) as writer:
@@ -124,7 +125,10 @@ def test_what_is_recorded_while_another_reads_the_table_is_not_overwritten(
         def write(*_: Any) -> None:
             for name in writes:
                 got_stuck(world, name, T0)
-                assert writer.record_stuck("t1", "wf1", name, T0).count == 2
+                if asks:
+                    assert writer.record_stuck("t1", "wf1", name, T0).count == 2
+                else:
+                    writer.note_stuck("t1", "wf1", name, T0)
 
         event.listen(world, "after_cursor_execute", _on_counting(write))
         assert reader.check_threshold("t1", "wf1").count == 1, "what it read was before"
