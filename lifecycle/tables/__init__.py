@@ -1,7 +1,7 @@
 """Every table of the lifecycle as SQLAlchemy Core; the migrations are proven equal to it."""
 
 from lifecycle.tables.admissions import admissions, enforcement_leaks, gate_holds
-from lifecycle.tables.breaker import blacklist_version, system_config, system_config_versions
+from lifecycle.tables.breaker import blacklist_version, breaker_probes, system_config, system_config_versions
 from lifecycle.tables.columns import metadata
 from lifecycle.tables.credentials import automation_version_credentials, credential_events, credentials
 from lifecycle.tables.credits import credit_ledger_heads, credit_runs
@@ -45,6 +45,7 @@ __all__ = [
     "automations",
     "blacklist_version",
     "block_reasons",
+    "breaker_probes",
     "channel_outages",
     "contacts",
     "credential_events",

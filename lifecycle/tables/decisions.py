@@ -107,6 +107,7 @@ workflow_blacklist = sa.Table(
     sa.Column("removed_at", Time),
     sa.Column("removed_by", sa.Text),
     sa.Column("removal_note", sa.String(500)),
+    sa.Column("removal_source", sa.Text, comment="manual, or policy: a probe succeeded"),
     of_a_tenant("a_blacklisted_workflow_is_of_a_tenant"),
     sa.ForeignKeyConstraint(["decision_id"], ["decisions.decision_id"], name="a_blacklisting_may_be_decided"),
     one_of("source", BlacklistSource, "blacklist_source_is_known"),
@@ -114,6 +115,7 @@ workflow_blacklist = sa.Table(
     sa.CheckConstraint(
         "(removed_at IS NULL) = (removed_by IS NULL)", name="a_removal_from_the_blacklist_has_time_and_author"
     ),
+    one_of("removal_source", BlacklistSource, "removal_source_is_known"),
     sa.Index(
         "one_active_blacklist_row_per_workflow",
         "tenant_id",
