@@ -1,5 +1,8 @@
 """Ask for a status: the way from a name to the operation that it means, for every place where people ask (30.1)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from api.auth.access import Access
 from lifecycle.archive import archive
 from lifecycle.automations import read_version
@@ -22,6 +25,9 @@ def request_status(
     requested: Status,
     hints: Hints,
     reason: str | None,
+    blocked_reason: str | None = None,
+    status_metadata: Mapping[str, Any] | None = None,
+    override: bool = False,
     options: LifecycleOptions,
 ) -> StatusResult:
     """Make a version `requested`; a deploy and an archive ask the platform. `LifecycleError`: as they say."""
@@ -48,5 +54,8 @@ def request_status(
             actor_context=access.actor,
             hints=hints,
             reason=reason,
+            blocked_reason=blocked_reason,
+            status_metadata=status_metadata,
+            override=override,
             options=options,
         )

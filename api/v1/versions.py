@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
+from api.status_requests import request_status
 from api.v1.context import ContextOfRequest, RowId, storable_or_nothing
 from api.v1.forms import (
     History,
@@ -17,16 +18,12 @@ from api.v1.forms import (
     VersionPage,
 )
 from api.v1.forms import Move as MoveForm
-from lifecycle.archive import archive
 from lifecycle.automations import list_versions, read_history, read_version
-from lifecycle.change_status import change_status
 from lifecycle.checklists import possible_moves
 from lifecycle.credential_unblocking import UnblockMode, request_unblock_for_credentials
-from lifecycle.deploy import deploy
-from lifecycle.dispatch import operation_for
 from lifecycle.errors import Detail, ErrorCode, LifecycleError
 from lifecycle.results import Hints, StatusResult
-from lifecycle.statuses import Operation, Status
+from lifecycle.statuses import Status
 from lifecycle.unblocking import unblock
 
 router = APIRouter(prefix="/automation-versions", tags=["automation versions"])
@@ -102,37 +99,20 @@ def change_version_status(
             [Detail("unknown_status", "status", f"One of: {', '.join(Status)}.")],
         ) from None
     tenant_id = context.access.owner("automation_version", version_id)
-    hints = _hints(body, if_match)
-    reason = body.reason if body.reason is not None else body.deployment_reason
-    with context.access.read() as connection:
-        stored = read_version(connection, tenant_id, version_id)
-    operation = operation_for(requested, stored.status, stored.blocked_from_status)
-    if stored.status is not requested and operation in (Operation.DEPLOY, Operation.ARCHIVE):
-        result = (deploy if operation is Operation.DEPLOY else archive)(
-            context.transact(tenant_id),
-            context.platform,
-            tenant_id=tenant_id,
-            automation_version_id=version_id,
-            actor_context=context.access.actor,
-            hints=hints,
-            reason=reason,
-            options=context.options,
-        )
-    else:
-        with context.access.write(tenant_id) as connection:
-            result = change_status(
-                connection,
-                tenant_id=tenant_id,
-                automation_version_id=version_id,
-                requested=requested,
-                actor_context=context.access.actor,
-                hints=hints,
-                reason=reason,
-                blocked_reason=body.blocked_reason,
-                status_metadata=body.status_metadata,
-                override=body.override,
-                options=context.options,
-            )
+    result = request_status(
+        context.access,
+        context.transact(tenant_id),
+        context.platform,
+        tenant_id=tenant_id,
+        automation_version_id=version_id,
+        requested=requested,
+        hints=_hints(body, if_match),
+        reason=body.reason if body.reason is not None else body.deployment_reason,
+        blocked_reason=body.blocked_reason,
+        status_metadata=body.status_metadata,
+        override=body.override,
+        options=context.options,
+    )
     return _answer(result, response)
 
 
