@@ -94,7 +94,7 @@ def create_executions_app(parts: ExecutionParts) -> FastAPI:
             raise LifecycleError(ErrorCode.NOT_FOUND, "Nobody has asked for such an execution.")
         return Admission.model_validate(found)
 
-    @app.post(f"{PREFIX}/{{execution_id}}/stuck", status_code=HTTPStatus.ACCEPTED)
+    @app.post(f"{PREFIX}/{{execution_id:path}}/stuck", status_code=HTTPStatus.ACCEPTED)
     async def report_stuck(
         tenants: tenants_of_request,
         execution_id: RowId,
