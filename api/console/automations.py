@@ -1,5 +1,7 @@
 """Automation versions: the list, one of them with what can be done with it, and doing it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -93,7 +95,7 @@ def move_automation(
             options=parts.options,
         )
     except LifecycleError as refusal:
-        return _refuse(request, visitor, version_id, refusal, reason)
+        return _refuse(request, visitor, version_id, _Refused(refusal, {"status": status.value}, reason))
     return _done(version_id, result)
 
 
@@ -113,7 +115,7 @@ def unblock_automation(
     try:
         result = _unblock(request, visitor, tenant_id, version_id, mode, updated_at, reason or None)
     except LifecycleError as refusal:
-        return _refuse(request, visitor, version_id, refusal, reason)
+        return _refuse(request, visitor, version_id, _Refused(refusal, {"mode": mode.value}, reason))
     return _done(version_id, result)
 
 
@@ -150,14 +152,16 @@ def _unblock(
         )
 
 
-def _show(
-    request: Request,
-    visitor: Visitor,
-    version_id: str,
-    *,
-    refusal: LifecycleError | None = None,
-    reason: str = "",
-) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A form that was refused: why, which one of the page's it was, and what was typed into it."""
+
+    why: LifecycleError
+    fields: Mapping[str, str]
+    reason: str
+
+
+def _show(request: Request, visitor: Visitor, version_id: str, refused: _Refused | None = None) -> Response:
     options, actor = parts_of(request).options, visitor.access.actor
     with visitor.access.read_of("automation_version", version_id) as (connection, tenant_id):
         version = read_version(connection, tenant_id, version_id)
@@ -182,18 +186,17 @@ def _show(
             **context,
             "ways": ways,
             "max_steps": MAX_STEPS,
-            "refusal": refusal,
-            "reason": reason,
+            "refused": refused,
         },
-        HTTPStatus.OK if refusal is None else STATUSES[refusal.code],
+        HTTPStatus.OK if refused is None else STATUSES[refused.why.code],
     )
 
 
-def _refuse(request: Request, visitor: Visitor, version_id: str, refusal: LifecycleError, reason: str) -> Response:
+def _refuse(request: Request, visitor: Visitor, version_id: str, refused: _Refused) -> Response:
     """The version as it is now, under the words of the refusal; what was typed is kept."""
-    if refusal.code is ErrorCode.AUTOMATION_VERSION_NOT_FOUND:
-        raise refusal
-    return _show(request, visitor, version_id, refusal=refusal, reason=reason)
+    if refused.why.code is ErrorCode.AUTOMATION_VERSION_NOT_FOUND:
+        raise refused.why
+    return _show(request, visitor, version_id, refused)
 
 
 def _done(version_id: str, result: StatusResult) -> Response:

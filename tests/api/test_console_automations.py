@@ -126,16 +126,27 @@ def test_pause_resume_block_and_archive(engine: sa.Engine) -> None:
     assert {row["invoked_via"] for row in audit} == {"console"}
 
 
-def test_a_block_without_a_reason_is_refused_and_what_was_typed_is_kept(engine: sa.Engine) -> None:
+def test_a_block_without_a_reason_is_refused(engine: sa.Engine) -> None:
     with running(engine) as (http, _, _), signed_in(http, token("ops_qa")) as client:
         status, page = send(client, "move", status="Blocked", reason="   ")
         assert (status, "Nothing was done. Say why the version is blocked." in page) == (400, True)
-        html = client.get(PAGE).text
-        data = {"form_token": form_token(html), "status": "Archived", "reason": "<b>since & then</b>"}
-        data["updated_at"] = version(engine)["updated_at"].isoformat()
+    assert version(engine)["status"] == "Live"
+
+
+def test_what_was_typed_is_kept_in_the_form_that_was_refused_and_in_no_other(engine: sa.Engine) -> None:
+    with running(engine) as (http, _, _), signed_in(http, token("admin")) as client:
+        data = {
+            "form_token": form_token(client.get(PAGE).text),
+            "updated_at": "2026-03-02T08:00:00Z",
+            "status": "Blocked",
+            "reason": "<b>since & then</b>",
+        }
         answer = client.post(f"{PAGE}/move", data=data)
-        assert answer.status_code == 403
-        assert "&lt;b&gt;since &amp; then&lt;/b&gt;</textarea>" in answer.text
+        assert answer.status_code == 409
+        filled = re.findall(
+            r'name="status" value="(\w+)">(?:(?!</form>).)*?<textarea[^>]*>([^<]*)<', answer.text, re.DOTALL
+        )
+    assert dict(filled) == {"Paused": "", "Blocked": "&lt;b&gt;since &amp; then&lt;/b&gt;", "Archived": ""}
 
 
 def test_a_block_ends_when_its_tasks_are_complete(engine: sa.Engine) -> None:
