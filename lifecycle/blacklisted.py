@@ -52,6 +52,16 @@ def is_on_blacklist(connection: sa.Connection, tenant_id: str, workflow_id: str)
     return row is not None
 
 
+def is_released_since(connection: sa.Connection, tenant_id: str, workflow_id: str, at: datetime) -> bool:
+    """Whether a workflow was taken off the blacklist at this time or later: what got stuck by then counts no more."""
+    row = connection.execute(
+        sa.select(_blacklist.id)
+        .where(_blacklist.tenant_id == tenant_id, _blacklist.workflow_id == workflow_id, _blacklist.removed_at >= at)
+        .limit(1)
+    ).first()
+    return row is not None
+
+
 def list_blacklisted(connection: sa.Connection, *, after: Cursor | None = None, limit: int = 50) -> BlacklistPage:
     """At most `limit` workflows that are on the blacklist now, newest first, after a cursor."""
     query = (

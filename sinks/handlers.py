@@ -118,6 +118,8 @@ def blacklist_workflow(connection: sa.Connection, decision: Decision, options: L
     )
     if result.held:
         return Effect(DecisionOutcome.HELD, "held")
+    if result.refusal is not None:
+        return _refused(result.refusal)
     return Effect(DecisionOutcome.APPLIED, "already_applied" if result.blacklist_id is None else "blacklisted")
 
 

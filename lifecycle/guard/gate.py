@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from lifecycle.actors import ActorContext
 from lifecycle.blacklist import Trip, blacklist_tripped
-from lifecycle.blacklisted import is_on_blacklist
+from lifecycle.blacklisted import is_on_blacklist, is_released_since
 from lifecycle.blocking import BlockOutcome, BlockResult, request_block_for_credentials
 from lifecycle.guard.arithmetic import Hit, is_provider_incident
 from lifecycle.guard.counts import NO_SYSTEM, hits_near, record_stop, spent_budget, take_guard_lock
@@ -17,6 +17,7 @@ from lifecycle.guard.incidents import keep_open, open_incident, open_incidents
 from lifecycle.guard.told import tell_of_holds
 from lifecycle.kinds import DecisionKind, HoldKind, StopKind
 from lifecycle.options import LifecycleOptions
+from lifecycle.refusals import Refusal
 from lifecycle.statuses import Status
 from lifecycle.systems import System, find_systems
 from lifecycle.versions import LockedVersion
@@ -25,10 +26,11 @@ from lifecycle.workflows import Workflow
 
 @dataclass(frozen=True, slots=True)
 class BlacklistResult:
-    """What became of a tripped breaker. Neither: the workflow is on the list already."""
+    """What became of a tripped breaker. None of these: the workflow is on the list already."""
 
     blacklist_id: str | None = None
     held: bool = False
+    refusal: Refusal | None = None
 
 
 def block_within_bounds(
@@ -168,10 +170,15 @@ def blacklist_within_bounds(
     occurred_at: datetime,
     options: LifecycleOptions,
 ) -> BlacklistResult:
-    """`blacklist_tripped`, unless too much was stopped lately: then the decision waits for approval."""
+    """`blacklist_tripped`, unless too much was stopped lately: then the decision waits for approval.
+
+    One about the time before the workflow was last released is refused: the detector had not heard of that yet.
+    """
     take_guard_lock(connection)
     if is_on_blacklist(connection, workflow.tenant_id, workflow.workflow_id):
         return BlacklistResult()
+    if is_released_since(connection, workflow.tenant_id, workflow.workflow_id, occurred_at):
+        return BlacklistResult(refusal=Refusal.RELEASED_SINCE)
     spent = spent_budget(connection, options.guard)
     if spent is not None:
         put_on_hold(

@@ -12,9 +12,10 @@ from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry, write_audit
 from lifecycle.capabilities import Capability
+from lifecycle.control_events import ControlKind, put_control_event
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.ids import stable_id
-from lifecycle.kinds import AuditAction, DecisionOutcome, HoldKind, HoldStatus
+from lifecycle.kinds import AuditAction, DecisionKind, DecisionOutcome, HoldKind, HoldStatus
 
 _holds = tables.holds.c
 MAX_REASON = 500
@@ -126,6 +127,19 @@ def reject_hold(connection: sa.Connection, *, hold_id: str, actor_context: Actor
         raise LifecycleError(ErrorCode.REASON_REQUIRED, "Say why the decision is rejected.")
     end_hold(connection, row, HoldStatus.REJECTED, actor_context=actor_context, reason=reason)
     set_decision_outcome(connection, row.decision_id, DecisionOutcome.REFUSED, "rejected")
+    if row.decision_kind == DecisionKind.BLACKLIST_WORKFLOW:
+        # The detector takes the workflow for blacklisted, and would say nothing of it any more.
+        put_control_event(
+            connection,
+            kind=ControlKind.WORKFLOW_RELEASED,
+            cause=row.id,
+            tenant_id=row.tenant_id,
+            workflow_id=row.workflow_id,
+            occurred_at=connection.execute(
+                sa.select(sa.func.clock_timestamp(type_=_holds.occurred_at.type))
+            ).scalar_one(),
+            fields={},
+        )
     return True
 
 
