@@ -103,9 +103,9 @@ class Replay:
         if self._credits is None:
             return []
         ahead = mark - lane.watermark.value
-        for charge, judged in self._credits.take("", mark, charges, is_end=is_end):
+        for judged in self._credits.take("", mark, charges, is_end=is_end):
             if judged.decision is not None:
-                out.append(Timed(charge.due + 1 - ahead, True, "", charge.arrival, judged.decision))
+                out.append(Timed(judged.time + 1 - ahead, True, "", 0, judged.decision))
             if judged.record is not None:
                 self._on_credit_run(judged.record)
         return out

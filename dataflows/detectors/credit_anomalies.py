@@ -82,12 +82,14 @@ class Scenario(msgspec.Struct, array_like=True, gc=False):
 class Judged(NamedTuple):
     """What is said of a run."""
 
+    #: Its event time, microseconds.
+    time: int
     decision: Decision | None
     #: None where nobody keeps them.
     record: CreditRun | None
 
 
-UNREMARKED = Judged(None, None)
+UNREMARKED = Judged(NEVER, None, None)
 
 
 def scenario_of(event: RunEvent) -> str:
@@ -203,7 +205,9 @@ class CreditAnomalies:
             decision = _incident(scenario, event, rules, found, baseline, source)
         if self._keeps_records:
             record = _record(scenario, event, rules, found, baseline, source)
-        return found.severity, Judged(decision, record)
+        if decision is None and record is None:
+            return found.severity, UNREMARKED
+        return found.severity, Judged(time, decision, record)
 
 
 def _incident(

@@ -64,10 +64,15 @@ class History(msgspec.Struct, array_like=True, gc=False):
 
     def baseline(self, time: int) -> Decimal | None:
         """The baseline of a run at `time`, in force from then on; None with too few healthy runs. About 3 µs."""
-        begin, end = self._window(time)
-        if end - begin < LEAST:
+        times, credits_ = self.times, self.credits
+        if len(times) < LEAST:
             return None
-        learned = median(self.credits[begin:end])
+        if times[0] < time - WINDOW or times[-1] > time:
+            begin, end = self._window(time)
+            if end - begin < LEAST:
+                return None
+            credits_ = credits_[begin:end]
+        learned = median(credits_)
         newest = self.newest
         if newest is None:
             self.stretches = [Stretch(time, time, learned, learned, learned)]
@@ -91,9 +96,7 @@ class History(msgspec.Struct, array_like=True, gc=False):
 
     def _window(self, time: int) -> tuple[int, int]:
         times = self.times
-        begin = 0 if not times or times[0] >= time - WINDOW else bisect_left(times, time - WINDOW)
-        end = len(times) if not times or times[-1] <= time else bisect_right(times, time)
-        return begin, end
+        return bisect_left(times, time - WINDOW), bisect_right(times, time)
 
     def _within_bounds(self, learned: Decimal, newest: Decimal, now: int) -> Decimal:
         stretches = self.stretches
@@ -125,6 +128,6 @@ def median(values: list[float]) -> Decimal:
     """The middle value, or the mean of the two in the middle; of the decimals that were written."""
     ordered = sorted(values)
     middle = len(ordered) // 2
-    if len(ordered) % 2:
+    if len(ordered) % 2 or ordered[middle - 1] == ordered[middle]:
         return exact(ordered[middle])
     return (exact(ordered[middle - 1]) + exact(ordered[middle])) / 2

@@ -49,7 +49,7 @@ def to_parts(report: CreditReport) -> list[tuple[str, PartReport]]:
     """A report for each part, under its key: all have to know how far the lane has come."""
     charges: list[list[Charge]] = [[] for _ in range(PARTS)]
     for charge in report.charges:
-        charges[part_of(charge.event.tenant_id, PARTS)].append(charge)
+        charges[part_of(charge[-1].tenant_id, PARTS)].append(charge)
     return [(f"part-{part}", PartReport(part, report._replace(charges=own))) for part, own in enumerate(charges)]
 
 
@@ -79,7 +79,7 @@ class CreditLogic(StatefulBatchLogic[PartReport, Decision | CreditRun, bytes]):
         stage = self._stage or self._begin(values[0].part)
         out: list[Decision | CreditRun] = []
         for _, (lane, mark, charges, is_end) in values:
-            for _, judged in stage.take(lane, mark, charges, is_end=is_end):
+            for judged in stage.take(lane, mark, charges, is_end=is_end):
                 if judged.decision is not None:
                     DECISIONS.labels(judged.decision.kind.value).inc()
                     out.append(judged.decision)

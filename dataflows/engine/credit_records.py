@@ -7,15 +7,10 @@ import msgspec
 
 from dataflows.events import GATE_ERROR_CODES, TERMINAL, BaselinesUpdated, RunEvent
 
-
-class Charge(NamedTuple):
-    """A run with credits, or what it is compared with, in the order in which it came to its lane."""
-
-    #: When it is judged: its event time, or how far the lane had come, if that was later.
-    due: int
-    time: int
-    arrival: int
-    event: RunEvent | BaselinesUpdated
+#: A run with credits, or what it is compared with, as a lane hands it on. Sorted they are in the order of judgement: by
+#: when that is (their event time, or how far the lane had come, if that was later), event time, whether it is a run,
+#: workflow, lane, arrival there. The event itself is never compared.
+Charge = tuple[int, int, bool, str, str, int, RunEvent | BaselinesUpdated]
 
 
 class CreditReport(NamedTuple):

@@ -10,11 +10,22 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from dataflows.detectors.credit_anomalies import QUIET_FOR, CreditAnomalies, CreditRules, Judged, Scenario, scenario_of
+from dataflows.detectors.credit_anomalies import (
+    QUIET_FOR,
+    UNREMARKED,
+    CreditAnomalies,
+    CreditRules,
+    Judged,
+    Scenario,
+    scenario_of,
+)
 from dataflows.detectors.learned_baselines import DAY
 from dataflows.engine.credit_records import Charge
 from dataflows.events import BaselineChange, BaselinesUpdated, RunEvent
 from dataflows.times import NEVER
+
+#: How far the slowest lane has to come before they are looked at again, microseconds: what waits is sorted each time.
+LOOK_EVERY = 500_000
 
 
 class Waiting(msgspec.Struct, array_like=True, gc=False):
@@ -46,10 +57,6 @@ class StageClock(msgspec.Struct, array_like=True):
     swept_at: int
 
 
-#: What is sorted: due, event time, whether it is a run, workflow, lane, arrival; the event itself is never compared.
-_Order = tuple[int, int, bool, str, str, int, RunEvent | BaselinesUpdated]
-
-
 class CreditStage:
     """All scenarios of some tenants. Single-threaded; methods change its state in place."""
 
@@ -72,25 +79,27 @@ class CreditStage:
         self._approved = list(approved)
         self._scenarios: dict[tuple[str, str], Scenario] = {}
         self._marks: dict[str, int | None] = {}
-        self._waiting: list[_Order] = []
+        self._waiting: list[Charge] = []
+        self._looked_at = NEVER
         self._swept_at = NEVER
         self._apply_approved()
 
-    def take(
-        self, lane: str, mark: int, charges: Sequence[Charge], *, is_end: bool = False
-    ) -> list[tuple[Charge, Judged]]:
+    def take(self, lane: str, mark: int, charges: Sequence[Charge], *, is_end: bool = False) -> list[Judged]:
         """A lane has come to `mark` and had these charges before it; what can be judged by now.
 
         `is_end` says that nothing more comes from the lane.
         """
-        self._waiting += [_order(due, time, lane, arrival, event) for due, time, arrival, event in charges]
+        self._waiting += charges
         self._marks[lane] = None if is_end else mark
         if len(self._marks) < self._lanes:
             return []
         running = [value for value in self._marks.values() if value is not None]
         now = min(running) if running else None
+        if now is not None and now - self._looked_at < LOOK_EVERY:
+            return []
         out = self._judge(now) if self._waiting else []
         if now is not None:
+            self._looked_at = now
             self._sweep(now)
         return out
 
@@ -118,8 +127,11 @@ class CreditStage:
     def restore(self, clock: StageClock) -> None:
         """Take over a clock; the scenarios are learned one by one."""
         self._marks, self._swept_at = clock.marks, clock.swept_at
-        self._waiting = [_order(one.due, one.time, one.lane, one.arrival, one.event) for one in clock.runs]
-        self._waiting += [_order(one.due, one.time, one.lane, one.arrival, one.event) for one in clock.changes]
+        self._waiting = [
+            (one.due, one.time, True, one.event.workflow_id or "", one.lane, one.arrival, one.event)
+            for one in clock.runs
+        ]
+        self._waiting += [(one.due, one.time, False, "", one.lane, one.arrival, one.event) for one in clock.changes]
 
     def learn(self, scenarios: Iterable[Scenario], gone: Iterable[tuple[str, str]] = ()) -> None:
         """Take over scenarios as they were told, in the place of what is known of them."""
@@ -138,20 +150,23 @@ class CreditStage:
         for tenant_id, change in self._approved:
             self._detector.on_baseline(self._scenario(tenant_id, change.scenario_id), change, NEVER)
 
-    def _judge(self, now: int | None) -> list[tuple[Charge, Judged]]:
+    def _judge(self, now: int | None) -> list[Judged]:
         """Judge what all lanes have passed; all of it when nothing more comes."""
         waiting = self._waiting
         waiting.sort()
         count = len(waiting) if now is None else bisect_left(waiting, (now,))
+        on_run, rules_of, scenarios = self._detector.on_run, self._rules_of, self._scenarios
         out = []
-        for due, time, _, _, _, arrival, event in waiting[:count]:
-            if isinstance(event, RunEvent):
-                scenario = self._scenario(event.tenant_id, scenario_of(event))
-                rules = self._rules_of(event.tenant_id, event.workflow_id or "")
-                judged = self._detector.on_run(scenario, event, time, rules)
-                if judged.decision is not None or judged.record is not None:
-                    out.append((Charge(due, time, arrival, event), judged))
-            else:
+        for _, time, _, workflow_id, _, _, event in waiting[:count]:
+            if type(event) is RunEvent:
+                tenant_id, name = event.tenant_id, scenario_of(event)
+                scenario = scenarios.get((tenant_id, name))
+                if scenario is None or not scenario.is_changed:
+                    scenario = self._scenario(tenant_id, name)
+                judged = on_run(scenario, event, time, rules_of(tenant_id, workflow_id))
+                if judged is not UNREMARKED:
+                    out.append(judged)
+            elif isinstance(event, BaselinesUpdated):
                 for change in event.baselines:
                     self._detector.on_baseline(self._scenario(event.tenant_id, change.scenario_id), change, time)
         del waiting[:count]
@@ -181,10 +196,3 @@ class CreditStage:
                 del self._scenarios[key]
             self.changed = [one for one in self.changed if (one.tenant_id, one.name) not in quiet]
             self.gone += quiet
-
-
-def _order(due: int, time: int, lane: str, arrival: int, event: RunEvent | BaselinesUpdated) -> _Order:
-    # Baselines come before the runs of the same moment.
-    if isinstance(event, RunEvent):
-        return (due, time, True, event.workflow_id or "", lane, arrival, event)
-    return (due, time, False, "", lane, arrival, event)

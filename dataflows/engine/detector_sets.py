@@ -84,7 +84,8 @@ class CreditFactory:
 
     def rules_of(self, tenant_id: str, workflow_id: str) -> CreditRules:
         """By what a workflow's runs are judged."""
-        policy = self._policies.of(tenant_id, workflow_id)
+        policies = self._policies
+        policy = policies.of(tenant_id, workflow_id) if policies.tenants or policies.workflows else policies.default
         rules = self._built.get(id(policy))
         if rules is None:
             chosen = policy.credits

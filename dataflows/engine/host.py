@@ -69,6 +69,7 @@ class Host:
         `UnusableStoreError` for a snapshot of another version, or where its files are not at hand.
         """
         self.lane = new_lane()
+        self.lane.name = name
         self.position: bytes | None = None
         self._name = name
         #: The watermark of the last report on the lane's runs.

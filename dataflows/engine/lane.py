@@ -77,6 +77,8 @@ class Lane:
         `breaker_changes` are those of the default layer that are known at the start; others come by the stream.
         """
         self.counts = Counts()
+        #: Tells its charges from those of other lanes.
+        self.name = ""
         #: What the second stage has to know, since somebody last took it.
         self.charges: list[Charge] = []
         #: By their places in the last batch, runs whose record contradicts an earlier one.
@@ -146,7 +148,7 @@ class Lane:
                     self._learn_changes([_breaker_change(event, time)])
                     continue
                 if type(event) is BaselinesUpdated:
-                    self._charge(event, time, arrival, mark)
+                    self._set_baselines(event, time, arrival, mark)
                     continue
                 workflow = self._workflow(event)
                 has_patient = self._has_patient
@@ -167,9 +169,9 @@ class Lane:
                 continue
             record = 0
             if event.credits_total is not None:
-                if self._contradicts(workflow, event, arrival):
-                    continue
                 record = self._record(workflow, event, time, arrival, mark)
+                if record < 0:
+                    continue
             used += 1
             is_late = time <= mark
             if is_late and time < mark:
@@ -272,9 +274,10 @@ class Lane:
         """What has come for the second stage since the last time."""
         charges, self.charges = self.charges, []
         for charge in charges:
-            if isinstance(charge.event, RunEvent):
+            event = charge[-1]
+            if isinstance(event, RunEvent):
                 # Nobody may keep it.
-                charge.event.error_message = None
+                event.error_message = None
         return charges
 
     def take_conflicts(self) -> list[int]:
@@ -473,7 +476,7 @@ class Lane:
         self, event: ControlEvent, workflow: Workflow, time: int, arrival: int, mark: int, out: list[Timed]
     ) -> None:
         if isinstance(event, BaselinesUpdated):
-            self._charge(event, time, arrival, mark)
+            self._set_baselines(event, time, arrival, mark)
             return
         # No run event's id has a space in it.
         number = workflow.number
@@ -481,34 +484,42 @@ class Lane:
             self._judge.on_control(workflow, event, time, arrival, mark, out)
             self._schedule(workflow)
 
-    def _charge(self, event: RunEvent | BaselinesUpdated, time: int, arrival: int, mark: int) -> None:
-        due = mark + self._ahead
-        self.charges.append(Charge(max(due, time), time, arrival, event))
-
     def _contradicts(self, workflow: Workflow, event: RunEvent, arrival: int) -> bool:
         """Whether there was another record of this run already: then this one is refused."""
-        known = self._known_record(workflow, event)
-        if known == 0 or record_of(event) in (0, known):
+        known = self._ended_of(workflow).get(workflow.number, event.execution_id or "")
+        if known is None or known.record == 0 or record_of(event) in (0, known.record):
             return False
         self.conflicts.append(arrival - self.arrival)
         return True
 
     def _record(self, workflow: Workflow, event: RunEvent, time: int, arrival: int, mark: int) -> int:
-        """Tells the record of a run's credits from others; 0 for an event that is none.
+        """Tells the record of a run's credits from others; 0 for an event that is none, -1 for one that is refused.
 
         The first one of an execution goes to the second stage. One that says the same again goes nowhere.
         """
         record = record_of(event)
-        if record and not self._known_record(workflow, event):
-            self._charge(event, time, arrival, mark)
+        if record == 0:
+            return 0
+        ended = self._ended_of(workflow) if self._has_patient else self._ended
+        known = ended.get(workflow.number, event.execution_id)  # type: ignore[arg-type]  # decoding saw to it
+        if known is not None and known.record:
+            if known.record == record:
+                return record
+            self.conflicts.append(arrival - self.arrival)
+            return -1
+        due = mark + self._ahead
+        if time > due:
+            due = time
+        self.charges.append((due, time, True, workflow.workflow_id, self.name, arrival, event))
         return record
 
-    def _known_record(self, workflow: Workflow, event: RunEvent) -> int:
-        ended = self._ended
-        if self._has_patient and is_patient(self._detectors[workflow.number]):
-            ended = self._ended_patient
-        known = ended.get(workflow.number, event.execution_id or "")
-        return 0 if known is None else known.record
+    def _ended_of(self, workflow: Workflow) -> EndedMemory:
+        is_patient_one = self._has_patient and is_patient(self._detectors[workflow.number])
+        return self._ended_patient if is_patient_one else self._ended
+
+    def _set_baselines(self, event: BaselinesUpdated, time: int, arrival: int, mark: int) -> None:
+        # They come before the runs of the same moment.
+        self.charges.append((max(time, mark + self._ahead), time, False, "", self.name, arrival, event))
 
     def _note_record(self, workflow: Workflow, event: RunEvent, time: int, arrival: int, record: int) -> None:
         """Remember the record of a run that no other detector sees."""

@@ -198,4 +198,5 @@ def test_keeping_no_records_changes_no_decision(runs: list[tuple[float, float]])
         at = T0 + timedelta(days=days)
         ids = {"execution_id": f"x{number}", "event_id": f"e{number}"}
         event = a_run(scenario_id="s1", credits_total=credits_total, occurred_at=at, **ids)
-        assert given_.detector.on_run(scenario, event, to_micros(at), given_.rules) == (expected, None)
+        judged = given_.detector.on_run(scenario, event, to_micros(at), given_.rules)
+        assert (judged.decision, judged.record) == (expected, None)
