@@ -207,6 +207,75 @@ class GateHoldKind(StrEnum):
     REQUIRE_ACK = "require_ack"  #: all runs, until an operator has acknowledged the case
 
 
+class CaseSeverity(StrEnum):
+    """How bad a credit case is: that of its worst run, the worst first (50.2)."""
+
+    SEV0 = "SEV0"
+    SEV1 = "SEV1"
+    SEV2 = "SEV2"
+
+
+class CaseStatus(StrEnum):
+    """How far a credit case has come (50.4)."""
+
+    OPEN = "Open"
+    INVESTIGATING = "Investigating"
+    MITIGATING = "Mitigating"
+    RESOLVED = "Resolved"
+
+
+class CaseCategory(StrEnum):
+    """What a credit case is about (50.4)."""
+
+    COST = "Cost/Credits"
+    PII = "Data/PII"
+    EMAIL = "Delivery/Email"
+    REGULATORY = "Filing/Regulatory"
+    RELIABILITY = "Reliability"
+    OTHER = "Other"
+
+
+class ExposureBand(StrEnum):
+    """What a credit case puts at risk (50.4)."""
+
+    REGULATORY = "Regulatory"
+    FINANCIAL = "Financial"
+    PRIVACY = "Privacy"
+    OPERATIONAL = "Operational"
+
+
+class RootCause(StrEnum):
+    """Why a credit case came to be, once that is known (50.4)."""
+
+    MISCONFIG = "Misconfig"
+    LEGIT_LOAD = "Legit Load"
+    EXTERNAL_DEPENDENCY = "External Dependency"
+    UNKNOWN = "Unknown"
+
+
+class CaseAction(StrEnum):
+    """What the severity of a run asks for (50.2)."""
+
+    QUARANTINE = "quarantine"  #: the gate refuses the workflow; the run's artifacts are marked
+    BLOCK_DISPATCH = "block_dispatch"  #: the gate refuses what the execution asks for
+    CREATE_CASE = "create_case"
+    PAGE_LOCK = "page_lock"  #: the page of the case is read-only, where there are pages
+    SLACK_ESCALATE = "slack_escalate"
+    SLACK_ALERT = "slack_alert"
+    REQUIRE_ACK_BEFORE_RERUN = "require_ack_before_rerun"  #: the gate refuses the workflow until somebody acknowledges
+    LOG_CASE_OPTIONAL = "log_case_optional"
+    WEEKLY_REVIEW = "weekly_review"
+
+
+class ActionResult(StrEnum):
+    """What became of an action; no message says more than this (50.2)."""
+
+    PLANNED = "planned"  #: asked for, and not known to be done yet
+    DONE = "done"
+    FAILED = "failed"
+    NOT_CONFIGURED = "not_configured"  #: there is nothing set up that could do it
+
+
 class LeakKind(StrEnum):
     """What got past the admission gate."""
 
@@ -256,6 +325,8 @@ class AuditAction(StrEnum):
     CHANGE_SYSTEM_CONFIG = "change_system_config"
     HOLD_AT_GATE = "hold_at_gate"
     RELEASE_AT_GATE = "release_at_gate"
+    OPEN_CASE = "open_case"
+    CHANGE_CASE = "change_case"
 
 
 class Channel(StrEnum):
@@ -324,3 +395,6 @@ class Template(StrEnum):
     DECISIONS_HELD = "decisions_held"
     CHANNEL_FAILING = "channel_failing"
     WORKFLOW_RELEASED = "workflow_released"
+    CREDIT_CASE = "credit_case"
+    CREDIT_CASE_OVERDUE = "credit_case_overdue"
+    CREDIT_HEALTH = "credit_health"

@@ -2,6 +2,7 @@
 
 from lifecycle.tables.admissions import admissions, enforcement_leaks, gate_holds
 from lifecycle.tables.breaker import blacklist_version, breaker_probes, system_config, system_config_versions
+from lifecycle.tables.cases import credit_case_actions, credit_case_runs, credit_cases
 from lifecycle.tables.columns import metadata
 from lifecycle.tables.credentials import automation_version_credentials, credential_events, credentials
 from lifecycle.tables.credits import credit_ledger_heads, credit_runs
@@ -50,6 +51,9 @@ __all__ = [
     "contacts",
     "credential_events",
     "credentials",
+    "credit_case_actions",
+    "credit_case_runs",
+    "credit_cases",
     "credit_ledger_heads",
     "credit_runs",
     "dead_letters",

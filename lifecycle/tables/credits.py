@@ -60,6 +60,7 @@ credit_runs = sa.Table(
     # Rows come nearly in the order of event time: a few bytes for each hundred pages do.
     sa.Index("credit_runs_by_time", "occurred_at", postgresql_using="brin"),
     sa.Index("credit_runs_by_scenario", "tenant_id", "scenario", "occurred_at"),
+    sa.Index("credit_runs_of_the_worst", "recorded_at", postgresql_where=sa.text("severity = 'SEV0'")),
     # No foreign keys: a run that was paid for is kept though its tenant is not known (any more).
     comment="Append-only and chained by hash: a trigger refuses UPDATE, DELETE and TRUNCATE.",
 )
