@@ -86,6 +86,8 @@ class TopicLog:
             {
                 **client_settings(kafka),
                 "group.id": GROUP,
+                # It joins no group, but closing waits as long for the answer to a commit from a broker that is away.
+                "session.timeout.ms": 6000,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
