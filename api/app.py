@@ -28,10 +28,12 @@ def create_app(
     allowed_hosts: Collection[str] = (),
     ingest: ASGIApp | None = None,
     v1: ASGIApp | None = None,
+    platform: ASGIApp | None = None,
 ) -> FastAPI:
     """Build the application; contacts nothing. It closes `database` when it ends.
 
-    `ingest` takes in run events; `v1` is the public API (`v1.app.create_v1_app`), which asks for tokens.
+    `ingest` takes in run events; `v1` is the public API (`v1.app.create_v1_app`), `platform` what its admins alone may
+    use (`platform.app.create_platform_app`); both ask for tokens.
 
     It answers to loopback names, plain addresses, the host of the public address and `allowed_hosts`. Where `console`
     has no sign-in, whoever reaches it may do everything, so the caller decides who can.
@@ -44,6 +46,8 @@ def create_app(
         app.add_api_route(path, _to_console, methods=["GET"])
     if v1 is not None:
         app.mount("/v1", v1)
+    if platform is not None:
+        app.mount("/api/platform", platform)
     app.mount("/static", _Static(directory=str(files("api") / "static")))
     app.add_middleware(Guard, public_url=console.options.public_url, allowed_hosts=allowed_hosts, refuse=refuse)
     if ingest is not None:

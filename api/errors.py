@@ -31,7 +31,7 @@ def refuse(request: Request, status: HTTPStatus, message: str) -> Response:
     """Say no, in the form that the asked part of the API speaks."""
     if request.url.path == "/" or request.url.path.startswith("/console"):
         return fault_page(request, status, message)
-    if request.url.path.startswith("/v1/"):
+    if request.url.path.startswith(("/v1/", "/api/platform/")):
         return refusal(status, status.phrase.lower().replace(" ", "_"), message)
     return JSONResponse({"error": status.phrase.lower().replace(" ", "_"), "message": message}, status)
 

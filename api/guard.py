@@ -24,8 +24,8 @@ MAX_BODY = 64 * 1024
 MAX_URL = 4 * 1024
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
-#: Where the API is; see `api.v1`.
-API = "/v1/"
+#: Where the API is; see `api.v1` and `api.platform`.
+API = ("/v1/", "/api/platform/")
 
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 

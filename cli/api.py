@@ -33,6 +33,7 @@ def api(
     from api.console.parts import ConsoleParts, SignIn
     from api.database import Database
     from api.ingest import create_ingest_app
+    from api.platform.app import create_platform_app
     from api.v1.app import create_v1_app
     from api.v1.executions import ExecutionsFirst, create_executions_app
     from cli.api_parts import api_parts, blacklist_store, execution_parts
@@ -65,7 +66,14 @@ def api(
         hosts = [host, *(allow_host or ())]
         sign_in = SignIn(made.verifier, made.limits) if signs_in else None
         console = ConsoleParts(platform=made.platform, options=made.options, sign_in=sign_in)
-        app = create_app(database, console, allowed_hosts=hosts, ingest=ingest, v1=create_v1_app(made))
+        app = create_app(
+            database,
+            console,
+            allowed_hosts=hosts,
+            ingest=ingest,
+            v1=create_v1_app(made),
+            platform=create_platform_app(made),
+        )
     name = f"[{host}]" if ":" in host else host
     what, path = ("ingest", "") if only_ingest else ("console", "/console")
     typer.echo(f"{what}: http://{name}:{listener.getsockname()[1]}{path}")

@@ -1,8 +1,10 @@
 """The API as an application of its own, mounted at `/v1`."""
 
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
+from types import ModuleType
 
 import structlog
 from fastapi import Depends, FastAPI, Request
@@ -14,7 +16,7 @@ from api.auth.limits import RateLimits
 from api.auth.tokens import RefusedTokenError, TokenVerifier
 from api.database import Database
 from api.refusals import refusal
-from api.v1 import audit, credentials, decisions, guard, system_config, tasks, versions
+from api.v1 import audit, credentials, credit_classification, decisions, guard, system_config, tasks, versions
 from api.v1.context import Context
 from api.v1.errors import RESPONSES, NotLetInError, TooManyRequestsError, add_error_handlers
 from lifecycle.options import LifecycleOptions
@@ -38,6 +40,16 @@ class ApiParts:
 
 def create_v1_app(parts: ApiParts) -> FastAPI:
     """Build the application; contacts nothing."""
+    return create_token_app(
+        parts,
+        (versions, tasks, credentials, credit_classification, guard, decisions, audit, system_config),
+        title="Breakwater",
+        description="Automation versions, their tasks and credentials, and the guard that watches automatic stops.",
+    )
+
+
+def create_token_app(parts: ApiParts, routes: Iterable[ModuleType], *, title: str, description: str) -> FastAPI:
+    """Build an application that asks for tokens, and answers every refusal in the common form."""
     bearer = HTTPBearer(auto_error=False, description="A token of the identity provider, or of `breakwater token`.")
 
     def let_in(request: Request, _for_the_document: object = Depends(bearer)) -> None:
@@ -60,15 +72,15 @@ def create_v1_app(parts: ApiParts) -> FastAPI:
         )
 
     app = FastAPI(
-        title="Breakwater",
+        title=title,
         version="1",
-        description="Automation versions, their tasks and credentials, and the guard that watches automatic stops.",
+        description=description,
         docs_url=None,
         redoc_url=None,
         dependencies=[Depends(let_in)],
         responses=RESPONSES,
     )
-    for part in (versions, tasks, credentials, guard, decisions, audit, system_config):
+    for part in routes:
         app.include_router(part.router)
     add_error_handlers(app)
 

@@ -16,6 +16,7 @@ from api.auth.principal import EVERY_TENANT
 from api.auth.tokens import TokenVerifier, mint
 from api.console.parts import ConsoleParts, SignIn
 from api.database import Database
+from api.platform.app import create_platform_app
 from api.v1.app import ApiParts, create_v1_app
 from config.settings import Auth
 from lifecycle.actors import MONITOR
@@ -91,7 +92,7 @@ def running(
         console = ConsoleParts(
             platform=parts.platform, options=parts.options, sign_in=SignIn(parts.verifier, parts.limits)
         )
-        app = create_app(database, console, v1=v1)
+        app = create_app(database, console, v1=v1, platform=create_platform_app(parts))
         with TestClient(app, base_url="http://localhost:8080", raise_server_exceptions=False) as http:
             yield http, v1, platform
 

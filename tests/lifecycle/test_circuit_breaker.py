@@ -73,9 +73,14 @@ def given_decision(engine: sa.Engine, cause: str) -> str:
     return decided.decision_id
 
 
-def trip(breaker: CircuitBreaker, decision_id: str) -> BlacklistResult:
+def trip(breaker: CircuitBreaker, decision_id: str, minute: float = 0) -> BlacklistResult:
     """Enforce a decision."""
-    return breaker.blacklist_workflow(WORKFLOW, decision_id=decision_id, occurred_at=T0, automation_version_id="v1")
+    return breaker.blacklist_workflow(
+        WORKFLOW,
+        decision_id=decision_id,
+        occurred_at=T0 + timedelta(minutes=minute),
+        automation_version_id="v1",
+    )
 
 
 def test_record_stuck_increments(breaker: CircuitBreaker, world: sa.Engine) -> None:
@@ -174,7 +179,7 @@ def test_a_release_clears_the_count_and_the_workflow_can_trip_again(breaker: Cir
     assert record(breaker, world, "stuck at the release", 30) == 0
     assert trip(breaker, given_decision(world, "late")) == BlacklistResult()
     assert [record(breaker, world, f"y{n}", 31 + n) for n in range(5)] == [1, 2, 3, 4, 5]
-    assert trip(breaker, given_decision(world, "y4")).blacklist_id is not None
+    assert trip(breaker, given_decision(world, "y4"), 35).blacklist_id is not None
     assert len(rows(world, tables.workflow_blacklist)) == 2
 
 
