@@ -29,9 +29,14 @@ def test_topics_are_made_once_and_other_wishes_are_told_what_is_there(apache_kaf
     assert (again.returncode, again.stderr) == (0, "")
     settings = topics.settings
     alike = [settings.events_topic, settings.control_topic, settings.status_topic]
-    wide = [*alike, settings.credential_topic]
+    wide = [*alike, settings.credential_topic, settings.requests_topic, settings.jobs_topic]
+    dead = [
+        settings.dead_letter_topic,
+        settings.decisions_dead_letter_topic,
+        settings.requests_dead_letter_topic,
+    ]
     assert again.stdout.splitlines() == [f"{name}: is there, 3 partitions" for name in wide] + [
-        f"{name}: is there, 1 partition" for name in (settings.dead_letter_topic, settings.decisions_dead_letter_topic)
+        f"{name}: is there, 1 partition" for name in dead
     ]
     other = topics.init("--partitions", "4")
     assert other.returncode == 0
@@ -39,7 +44,7 @@ def test_topics_are_made_once_and_other_wishes_are_told_what_is_there(apache_kaf
         f"breakwater: {name} has 3 partitions, not 4: how to grow it is told in docs/kafka.md" for name in alike
     ]
     there = topics.admin.list_topics(timeout=10).topics
-    assert [len(there[name].partitions) for name in wide] == [3, 3, 3, 3]
+    assert [len(there[name].partitions) for name in wide] == [3] * len(wide)
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
