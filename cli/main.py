@@ -27,6 +27,7 @@ COMMANDS = {
     "reconcile": "cli.reconcile",
     "token": "cli.token",
     "system-config": "cli.system_config",
+    "blacklist": "cli.blacklist",
 }
 
 

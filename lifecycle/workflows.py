@@ -42,6 +42,19 @@ def find_workflow(
     return Workflow(tenant_id=tenant_id, workflow_id=workflow_id, name=name)
 
 
+def tenant_of_workflow(connection: sa.Connection, workflow_id: str) -> str | None:
+    """Whose a workflow is, for those who may see all tenants; None when nobody knows it."""
+    owner: str | None = connection.execute(
+        sa.select(tables.workflows.c.tenant_id).where(tables.workflows.c.workflow_id == workflow_id)
+    ).scalar()
+    if owner is not None:
+        return owner
+    stands_for: str | None = connection.execute(
+        sa.select(_versions.tenant_id).where(_versions.id == workflow_id)
+    ).scalar()
+    return stands_for
+
+
 def version_of_workflow(connection: sa.Connection, tenant_id: str, workflow_id: str) -> str | None:
     """The version that a workflow's runs belong to: the live one, else one whose binding is in use, else the newest.
 
