@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
 from lifecycle import tables
@@ -63,7 +63,7 @@ class Unanswerable(StrEnum):
     KEY_REUSED = "idempotency_key_reused"  #: the key was used for another workflow or trigger
 
 
-class _Row(NamedTuple):
+class _Row(msgspec.Struct, frozen=True, gc=False):
     """What would be written for a request."""
 
     tenant_id: str
@@ -82,10 +82,10 @@ _INSERT = sa.text(
     """
     INSERT INTO admissions (tenant_id, idempotency_key, execution_id, workflow_id, automation_version_id, "trigger",
         verdict, code, probe, position)
-    SELECT * FROM unnest(CAST(:tenant_id AS text[]), CAST(:idempotency_key AS text[]), CAST(:execution_id AS uuid[]),
-        CAST(:workflow_id AS text[]), CAST(:automation_version_id AS text[]), CAST(:trigger AS text[]),
-        CAST(:verdict AS text[]), CAST(:code AS text[]), CAST(:probe AS boolean[]), CAST(:position AS text[]))
-    ON CONFLICT DO NOTHING RETURNING execution_id::text, decided_at
+    SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS r (tenant_id text, idempotency_key text, execution_id uuid,
+        workflow_id text, automation_version_id text, "trigger" text, verdict text, code text, probe boolean,
+        position text)
+    ON CONFLICT DO NOTHING RETURNING execution_id::text AS execution_id, decided_at
     """
 )
 _REFUSE = sa.text(
@@ -169,8 +169,11 @@ def _keep(connection: sa.Connection, wanted: Mapping[str, _Row], positions: Set[
         return {}
     # In one order for everybody, so that batches with the same keys can't wait for each other in a circle.
     rows = [wanted[execution_id] for execution_id in sorted(wanted)]
-    columns = {name: list(values) for name, values in zip(_Row._fields, zip(*rows, strict=True), strict=True)}
-    written = {row.execution_id: row.decided_at for row in connection.execute(_INSERT, columns)}
+    # One value of JSON costs a third of ten arrays.
+    written = {
+        row.execution_id: row.decided_at
+        for row in connection.execute(_INSERT, {"rows": msgspec.json.encode(rows).decode()})
+    }
     answers = {}
     for execution_id, decided_at in written.items():
         row = wanted[execution_id]

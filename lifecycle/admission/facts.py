@@ -21,7 +21,8 @@ class WorkflowFacts:
     holds: frozenset[GateHoldKind]
 
 
-#: A workflow may have served several versions: the one that is Live counts, else the one that was moved last.
+#: A workflow may have served several versions: the one that is Live counts, else the one that was moved last. A binding
+#: is to a version of its own tenant, so the version's id is enough, and its index the only one that can be used.
 _READ = sa.text(
     """
     SELECT w.workflow_id, w.tenant_id, v.id AS version_id, v.status,
@@ -37,7 +38,7 @@ _READ = sa.text(
     FROM workflows w
     LEFT JOIN LATERAL (
         SELECT av.id, av.status FROM workflow_bindings wb
-        JOIN automation_versions av ON av.tenant_id = wb.tenant_id AND av.id = wb.automation_version_id
+        JOIN automation_versions av ON av.id = wb.automation_version_id
         WHERE wb.tenant_id = w.tenant_id AND wb.wrk_workflow_id = w.workflow_id
         ORDER BY av.status = 'Live' DESC, av.status_changed_at DESC, av.id
         LIMIT 1
