@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 #: Command -> module; the function has the command's name, dashes for underscores.
 COMMANDS = {
     "detect": "cli.detect",
+    "classify": "cli.classify",
     "run": "cli.run",
     "demo": "cli.demo.command",
     "api": "cli.api",
