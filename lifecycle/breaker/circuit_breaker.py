@@ -6,6 +6,7 @@ process dies between its commit and its word to Redis, a count is short for no l
 for a copy's count: the detector has its own in its state, and who trips without it asks the table again.
 """
 
+import json
 import time
 import uuid
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class CircuitBreaker:
         self._script = None if self._client is None else self._client.register_script(_SCRIPT)
         self._prefix = prefix_of(engine)
         self._away_until = 0.0
+        self._is_away = False
 
     def close(self) -> None:
         """Give the connections to Redis back."""
@@ -170,7 +172,8 @@ class CircuitBreaker:
         """Ask Redis; None when there is no answer."""
         if self._script is None or time.monotonic() < self._away_until:
             return None
-        tag = f"{self._prefix}:{{{key[0]}/{key[1]}}}"
+        # As JSON: ids may hold anything, and no two pairs may look alike.
+        tag = f"{self._prefix}:{{{json.dumps(key)}}}"
         try:
             answer: Any = self._script(
                 keys=[f"{tag}:stuck", f"{tag}:recovered", f"{tag}:facts"],
@@ -178,8 +181,11 @@ class CircuitBreaker:
             )
         except redis.RedisError as error:
             self._away_until = time.monotonic() + AWAY.total_seconds()
-            _log.warning("stuck_counter_away", error=type(error).__name__)
+            if not self._is_away:
+                _log.warning("stuck_counter_away", error=type(error).__name__)
+            self._is_away = True
             return None
+        self._is_away = False
         return list(answer)
 
 

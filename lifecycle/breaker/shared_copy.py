@@ -37,53 +37,43 @@ return now
 # KEYS: the lease. ARGV: who gives it back.
 _RESIGN = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
-# KEYS: the lease, members, the stamp. ARGV: who writes, confirmed_at, the version before (empty: everything follows),
-# the version now, how many are new, the new ones, the gone ones; the channel, the message.
+# KEYS: the lease, the copy. ARGV: who writes, confirmed_at, the version before (empty: everything follows), the version
+# now, how many are new, the new ones, the gone ones; the channel, the message.
 _WRITE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 if ARGV[3] == '' then
     redis.call('DEL', KEYS[2])
-elseif redis.call('HGET', KEYS[3], 'version') ~= ARGV[3] then
+elseif redis.call('HGET', KEYS[2], 'version') ~= ARGV[3] then
     return 0
 end
 local added = tonumber(ARGV[5])
 for i = 6, #ARGV - 2 do
-    if i < 6 + added then redis.call('SADD', KEYS[2], ARGV[i]) else redis.call('SREM', KEYS[2], ARGV[i]) end
+    if i < 6 + added then redis.call('HSET', KEYS[2], ARGV[i], 1) else redis.call('HDEL', KEYS[2], ARGV[i]) end
 end
-redis.call('HSET', KEYS[3], 'version', ARGV[4], 'confirmed_at', ARGV[2])
+redis.call('HSET', KEYS[2], 'version', ARGV[4], 'confirmed_at', ARGV[2])
 if ARGV[3] ~= ARGV[4] then redis.call('PUBLISH', ARGV[#ARGV - 1], ARGV[#ARGV]) end
 return 1
 """
 
-# KEYS: the stamp. Version and age in ms, nothing when there is no copy.
+# KEYS: the copy. Version and age in ms, nothing when there is no copy.
 _STAMP = (
     _NOW
     + """
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'confirmed_at')
 if not stamp[1] then return {} end
-return {tonumber(stamp[1]), now - tonumber(stamp[2])}
+local found = {tonumber(stamp[1]), now - tonumber(stamp[2])}
 """
 )
+_READ_STAMP = _STAMP + "return found"
 
-# KEYS: the stamp, members. The same, and everyone on the list.
-_LOAD = (
-    _NOW
-    + """
-local stamp = redis.call('HMGET', KEYS[1], 'version', 'confirmed_at')
-if not stamp[1] then return {} end
-return {tonumber(stamp[1]), now - tonumber(stamp[2]), redis.call('SMEMBERS', KEYS[2])}
-"""
-)
+# The same, and everyone on the list, with the names of the two facts among them.
+_LOAD = _STAMP + "found[3] = redis.call('HKEYS', KEYS[1]) return found"
 
-# KEYS: the stamp, members. ARGV: one workflow. Version, age, and whether it is on the list.
-_ASK = (
-    _NOW
-    + """
-local stamp = redis.call('HMGET', KEYS[1], 'version', 'confirmed_at')
-if not stamp[1] then return {} end
-return {tonumber(stamp[1]), now - tonumber(stamp[2]), redis.call('SISMEMBER', KEYS[2], ARGV[1])}
-"""
-)
+# ARGV: one workflow. The same, and whether it is on the list.
+_ASK = _STAMP + "found[3] = redis.call('HEXISTS', KEYS[1], ARGV[1]) return found"
+
+#: What no member's name is: those are JSON lists.
+_FACTS = frozenset(("version", "confirmed_at"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +105,12 @@ class SharedCopy:
         """`engine` names the database whose blacklist it is."""
         prefix = f"{{{prefix_of(engine)}:blacklist}}"
         self.channel = f"{prefix}:changes"
-        self._lease, self._members, self._stamp = f"{prefix}:relay", f"{prefix}:members", f"{prefix}:stamp"
+        # One key for all of it: a Redis that is short of memory drops whole keys, and half a copy would admit.
+        self._lease, self._copy = f"{prefix}:relay", f"{prefix}:copy"
         self._lead = client.register_script(_LEAD)
         self._resign = client.register_script(_RESIGN)
         self._write = client.register_script(_WRITE)
-        self._read_stamp = client.register_script(_STAMP)
+        self._read_stamp = client.register_script(_READ_STAMP)
         self._load = client.register_script(_LOAD)
         self._ask = client.register_script(_ASK)
 
@@ -140,7 +131,7 @@ class SharedCopy:
         """
         done = _answer(
             self._write(
-                keys=[self._lease, self._members, self._stamp],
+                keys=[self._lease, self._copy],
                 args=[
                     relay,
                     confirmed_at,
@@ -160,17 +151,17 @@ class SharedCopy:
 
     def stamp(self) -> Stamp | None:
         """What the copy is; None when there is none."""
-        found = _answer(self._read_stamp(keys=[self._stamp]))
+        found = _answer(self._read_stamp(keys=[self._copy]))
         return _stamp(found) if found else None
 
     def load(self) -> tuple[Stamp, frozenset[Key]] | None:
         """The whole copy."""
-        found = _answer(self._load(keys=[self._stamp, self._members]))
-        return (_stamp(found), frozenset(map(_decode, found[2]))) if found else None
+        found = _answer(self._load(keys=[self._copy]))
+        return (_stamp(found), frozenset(_decode(one) for one in found[2] if one not in _FACTS)) if found else None
 
     def ask(self, key: Key) -> tuple[Stamp, bool] | None:
         """Whether one workflow is on it."""
-        found = _answer(self._ask(keys=[self._stamp, self._members], args=[_encode(key)]))
+        found = _answer(self._ask(keys=[self._copy], args=[_encode(key)]))
         return (_stamp(found), bool(found[2])) if found else None
 
 

@@ -106,12 +106,12 @@ def decided(connection: sa.Connection, *parts: str) -> str:
     return decision_id
 
 
-def got_stuck(engine: sa.Engine, name: str, at: datetime, workflow_id: str = "wf1") -> None:
+def got_stuck(engine: sa.Engine, name: str, at: datetime, workflow_id: str = "wf1", *, tenant_id: str = "t1") -> None:
     """Commit that an execution got stuck, as the sink does."""
     with engine.begin() as connection:
         record_stuck(
             connection,
-            _execution(name, workflow_id),
+            _execution(name, workflow_id, tenant_id),
             stuck_at=at,
             reason_code="no_activity",
             decision_id=decided(connection, "stuck", workflow_id, name),
@@ -129,5 +129,5 @@ def moved_again(engine: sa.Engine, name: str, at: datetime, workflow_id: str = "
         )
 
 
-def _execution(name: str, workflow_id: str) -> Execution:
-    return Execution(tenant_id="t1", workflow_id=workflow_id, execution_id=name, automation_version_id=None)
+def _execution(name: str, workflow_id: str, tenant_id: str = "t1") -> Execution:
+    return Execution(tenant_id=tenant_id, workflow_id=workflow_id, execution_id=name, automation_version_id=None)

@@ -16,7 +16,7 @@ from lifecycle.options import LifecycleOptions
 from lifecycle.system_config import SystemConfig
 from lifecycle.workflows import Workflow
 from sinks.services import ServicesSink
-from tests.lifecycle.breaker_given import set_config, take_off
+from tests.lifecycle.breaker_given import got_stuck, set_config, take_off
 from tests.lifecycle.given import given_world, row, rows
 from tests.sinks.given import T0, blacklists, recovered, stuck
 
@@ -102,6 +102,15 @@ def test_counts_are_of_one_workflow_of_one_tenant(breaker: CircuitBreaker, world
     assert breaker.record_stuck("t2", "wf2", "x", T0).count == 1
     assert breaker.check_threshold("t1", "wf2").count == 0
     assert breaker.check_threshold("t1", "wf1").count == 1
+
+
+def test_ids_that_look_alike_together_are_counted_apart(breaker: CircuitBreaker, world: sa.Engine) -> None:
+    seed_more = sa.insert(tables.tenants).values([{"id": "a", "name": "A"}, {"id": "a/b", "name": "B"}])
+    with world.begin() as connection:
+        connection.execute(seed_more)
+    got_stuck(world, "x", T0, tenant_id="a", workflow_id="b/c")
+    assert breaker.record_stuck("a", "b/c", "x", T0).count == 1
+    assert breaker.check_threshold("a/b", "c").count == 0
 
 
 def test_threshold_triggers_blacklist(breaker: CircuitBreaker, world: sa.Engine) -> None:

@@ -42,16 +42,29 @@ def everything(version: int, *members: tuple[str, str]) -> Change:
     return Change(None, version, frozenset(members), NOBODY)
 
 
+def version_and_members(copy: SharedCopy) -> tuple[int, frozenset[tuple[str, str]]]:
+    """What is there, but for its age."""
+    loaded = copy.load()
+    assert loaded is not None
+    return loaded[0].version, loaded[1]
+
+
 def test_what_is_written_is_read(copy: SharedCopy) -> None:
     began = lead(copy, "a")
     assert (copy.stamp(), copy.load(), copy.ask(ONE)) == (None, None, None)
     assert copy.write("a", began, everything(7, ONE, TWO))
-    loaded = copy.load()
-    assert loaded is not None
-    assert (loaded[0].version, loaded[1]) == (7, frozenset({ONE, TWO}))
+    assert version_and_members(copy) == (7, frozenset({ONE, TWO}))
     assert copy.write("a", began, Change(7, 8, NOBODY, frozenset({ONE})))
     found = [copy.ask(key) for key in (ONE, TWO)]
     assert [(stamp.version, is_member) for stamp, is_member in filter(None, found)] == [(8, False), (8, True)]
+
+
+def test_a_redis_that_is_short_of_memory_drops_all_of_it_or_nothing(copy: SharedCopy, client: redis.Redis) -> None:
+    copy.write("a", lead(copy, "a"), everything(7, ONE, TWO))
+    kept = [key for key in client.keys("*") if "relay" not in key]
+    assert len(kept) == 1
+    client.delete(*kept)
+    assert (copy.stamp(), copy.load(), copy.ask(ONE)) == (None, None, None)
 
 
 def test_a_change_of_another_version_is_not_taken(copy: SharedCopy) -> None:
@@ -59,7 +72,7 @@ def test_a_change_of_another_version_is_not_taken(copy: SharedCopy) -> None:
     assert not copy.write("a", began, Change(6, 7, frozenset({ONE}), NOBODY))
     assert copy.write("a", began, everything(7))
     assert not copy.write("a", began, Change(6, 7, frozenset({ONE}), NOBODY))
-    assert copy.load() == (copy.stamp(), NOBODY)
+    assert version_and_members(copy) == (7, NOBODY)
 
 
 def test_one_leads_until_it_gives_the_lease_back_or_loses_it(copy: SharedCopy) -> None:
@@ -80,7 +93,7 @@ def test_who_has_lost_the_lease_writes_nothing(copy: SharedCopy) -> None:
     for change in (everything(8, ONE), Change(7, 8, frozenset({ONE}), NOBODY), Change(7, 7, NOBODY, NOBODY)):
         with pytest.raises(LostLeaseError):
             copy.write("a", began, change)
-    assert copy.load() == (copy.stamp(), NOBODY)
+    assert version_and_members(copy) == (7, NOBODY)
 
 
 def test_age_counts_from_before_postgres_was_asked(copy: SharedCopy) -> None:
