@@ -1,0 +1,136 @@
+"""Is the newest value of a series something that was never seen before? (spec 50.9; docs/spend-rate.md)
+
+Three quantities are followed for each value: the value itself, the mean of the last day's worth of points, and what
+the time of the day and week leaves unexplained. Of each the least and the most so far are remembered, an envelope
+that forgets slowly. A value is the more odd the further one of the three goes out of its envelope, measured in the
+envelope's own width: only the series itself says what is much. Of values that can be exchanged for each other the
+n-th is an extreme with probability 2/n (Renyi 1962), so false alarms get fewer with time, without any assumption
+about how the values are distributed; the tolerances take off those that are extremes by a hair.
+
+Strictly causal: a score depends on the points before and on its own, never on the length or range of what follows.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+#: From this score on a point is an alarm.
+ALARM = 0.5
+
+#: How far out of its envelope each quantity has to be for an alarm, as share of the envelope's width.
+VALUE_TOLERANCE = 0.014
+LEVEL_TOLERANCE = 0.055
+SEASON_TOLERANCE = 0.11
+
+#: Points before the first one that is judged.
+WARM_UP = 100
+#: Points that make a level.
+LEVEL_POINTS = 24
+#: An episode goes on for so many points after its last alarm; within it only what is odder still is told.
+EPISODE_POINTS = 60
+#: The share of its half width by which the season's and the level's envelope shrink with each point: half of what
+#: was extreme is forgotten after 3,500 points. That of the value keeps all.
+FORGETTING = 0.0002
+#: The least weight of a new point in its hour's usual value: of the day, and of the week.
+DAILY_WEIGHT = 0.03
+WEEKLY_WEIGHT = 0.05
+#: An hour of the week begins with what is known of that hour of any day, as though it had been seen so often.
+BORROWED = 3
+
+#: Differences below this share of a quantity are rounding.
+ROUNDING = 1e-9
+
+HOURS = 24
+WEEK_HOURS = 168
+
+
+class Envelope(msgspec.Struct, array_like=True, gc=False):
+    """The least and the most of a quantity, lately."""
+
+    low: float = 0.0
+    high: float = 0.0
+    points: int = 0
+
+    def novelty(self, quantity: float, forgetting: float) -> float:
+        """How far it is outside, in widths of the envelope; 0 inside. The envelope then takes it in."""
+        found = 0.0
+        if self.points == 0:
+            self.low = self.high = quantity
+        # What never varied has no width: any change is new then, unless it is only one of rounding.
+        finest = ROUNDING * max(abs(self.low), abs(self.high), abs(quantity))
+        width = self.high - self.low
+        outside = max(quantity - self.high, self.low - quantity)
+        if outside > finest:
+            found = outside / max(width, finest)
+        shrunk = forgetting * width / 2
+        self.high = max(self.high - shrunk, quantity)
+        self.low = min(self.low + shrunk, quantity)
+        self.points += 1
+        return found
+
+
+class Usual(msgspec.Struct, array_like=True, gc=False):
+    """What the hours of the day and of the week usually bring: values, and how many points they were made from."""
+
+    daily: list[float] = msgspec.field(default_factory=lambda: [0.0] * HOURS)
+    daily_points: list[int] = msgspec.field(default_factory=lambda: [0] * HOURS)
+    weekly: list[float] = msgspec.field(default_factory=lambda: [0.0] * WEEK_HOURS)
+    weekly_points: list[int] = msgspec.field(default_factory=lambda: [0] * WEEK_HOURS)
+
+    def expected(self, at: datetime) -> float | None:
+        """What this hour of the week usually brings; None before anything is known of it."""
+        hour, slot = at.hour, at.weekday() * HOURS + at.hour
+        if self.weekly_points[slot]:
+            return self.weekly[slot]
+        return self.daily[hour] if self.daily_points[hour] else None
+
+    def learn(self, at: datetime, value: float) -> float:
+        """Take in a value; return how far it was from what was expected of its hour."""
+        hour, slot = at.hour, at.weekday() * HOURS + at.hour
+        seen = self.daily_points[hour]
+        self.daily[hour] += max(1.0 / (seen + 1), DAILY_WEIGHT) * (value - self.daily[hour])
+        self.daily_points[hour] = seen + 1
+        if not self.weekly_points[slot]:
+            self.weekly[slot] = self.daily[hour]
+            self.weekly_points[slot] = BORROWED
+        error = value - self.weekly[slot]
+        self.weekly_points[slot] += 1
+        self.weekly[slot] += max(1.0 / self.weekly_points[slot], WEEKLY_WEIGHT) * error
+        return error
+
+
+class SpendRate(msgspec.Struct, array_like=True, gc=False):
+    """All that is remembered of a series: 450 numbers, however long it gets."""
+
+    points: int = 0
+    value: Envelope = msgspec.field(default_factory=Envelope)
+    level: Envelope = msgspec.field(default_factory=Envelope)
+    season: Envelope = msgspec.field(default_factory=Envelope)
+    usual: Usual = msgspec.field(default_factory=Usual)
+    #: The newest values, oldest first.
+    newest: list[float] = []
+    #: The score of the last alarm's episode, and the point it was told at.
+    told: float = 0.0
+    told_at: int = 0
+
+    def score(self, at: datetime, value: float) -> float:
+        """How odd a value is, from 0 to below 1, judged before it is learned. 3 µs.
+
+        `at` is the time whose hour and weekday count; points come in its order.
+        """
+        self.points += 1
+        self.newest.append(value)
+        if len(self.newest) > LEVEL_POINTS:
+            del self.newest[0]
+        found = max(
+            self.value.novelty(value, 0.0) / VALUE_TOLERANCE,
+            self.level.novelty(sum(self.newest) / len(self.newest), FORGETTING) / LEVEL_TOLERANCE,
+            self.season.novelty(self.usual.learn(at, value), FORGETTING) / SEASON_TOLERANCE,
+        )
+        if self.points <= WARM_UP or found <= 0.0:
+            return 0.0
+        odd = found / (1.0 + found)
+        if self.points - self.told_at <= EPISODE_POINTS and odd <= self.told:
+            return 0.0
+        self.told, self.told_at = odd, self.points
+        return odd
