@@ -60,8 +60,6 @@ class Approved(msgspec.Struct, array_like=True, gc=False):
     median_credits: Decimal | None
     #: Event time from which on it holds.
     since: int
-    #: That of the scenario's runs; None before one was seen.
-    job_type: JobType | None = None
 
 
 class Scenario(msgspec.Struct, array_like=True, gc=False):
@@ -73,6 +71,8 @@ class Scenario(msgspec.Struct, array_like=True, gc=False):
     #: Of the run before.
     prompt_version: str | None = None
     approved: Approved | None = None
+    #: Of the run before, or what the baseline's approval says as long as there was none.
+    job_type: JobType | None = None
     #: Event time of the newest run.
     newest: int = NEVER
     #: Something has happened since the last snapshot.
@@ -104,13 +104,13 @@ class CreditAnomalies:
         """Without `keeps_records` runs that are no incident cost a third: nothing is said of them."""
         self._keeps_records = keeps_records
         #: By tenant and scenario.
-        self._approved: dict[str, dict[str, Approved]] = {}
+        self._approved: dict[str, dict[str, Scenario]] = {}
         self._peers: dict[tuple[str, JobType], Decimal | None] = {}
 
     def know(self, scenario: Scenario) -> None:
         """Take in a scenario that has an approved baseline, when it is new or the baseline is."""
         if scenario.approved is not None:
-            self._approved.setdefault(scenario.tenant_id, {})[scenario.name] = scenario.approved
+            self._approved.setdefault(scenario.tenant_id, {})[scenario.name] = scenario
             self._forget_peers(scenario.tenant_id)
 
     def on_baseline(self, scenario: Scenario, change: BaselineChange, time: int) -> None:
@@ -118,9 +118,9 @@ class CreditAnomalies:
         before = scenario.approved
         if before is not None and before.since > time:
             return
-        job_type = change.job_type or (None if before is None else before.job_type)
-        credits_ = None if change.median_credits is None else exact(change.median_credits)
-        scenario.approved = Approved(credits_, time, job_type)
+        scenario.approved = Approved(None if change.median_credits is None else exact(change.median_credits), time)
+        if scenario.job_type is None:
+            scenario.job_type = change.job_type
         self.know(scenario)
 
     def on_run(self, scenario: Scenario, event: RunEvent, time: int, rules: CreditRules) -> Judged:
@@ -128,10 +128,11 @@ class CreditAnomalies:
         credits_total: float = event.credits_total  # type: ignore[assignment]  # only such runs come here
         if time - scenario.newest > QUIET_FOR:
             scenario.history, scenario.prompt_version = History(), None
-        approved = scenario.approved
-        if approved is not None and approved.job_type is not (event.job_type or JobType.OTHER):
-            approved.job_type = event.job_type or JobType.OTHER
-            self._forget_peers(scenario.tenant_id)
+        job_type = event.job_type or JobType.OTHER
+        if job_type is not scenario.job_type:
+            scenario.job_type = job_type
+            if scenario.approved is not None:
+                self._forget_peers(scenario.tenant_id)
         baseline, source = self._baseline(scenario, event, time)
         if (
             self._keeps_records
@@ -171,9 +172,9 @@ class CreditAnomalies:
         key = (tenant_id, job_type)
         if key not in self._peers:
             found = [
-                approved.median_credits
-                for approved in self._approved[tenant_id].values()
-                if approved.job_type is job_type and approved.median_credits
+                peer.approved.median_credits
+                for peer in self._approved[tenant_id].values()
+                if peer.job_type is job_type and peer.approved is not None and peer.approved.median_credits
             ]
             self._peers[key] = median(found) if len(found) >= PEERS else None
         return self._peers[key]

@@ -98,13 +98,16 @@ def replayed(
     return out
 
 
-def some_weeks(seed: int, *, disorder: float = 3, steps: int = 400) -> list[Line]:
+def some_weeks(
+    seed: int, *, disorder: float = 3, steps: int = 400, paces: Sequence[int] = (1, 30, 240, 1440)
+) -> list[Line]:
     """Runs of some scenarios that share workflows, over weeks: steady, drifting, spiking, described in all ways.
 
-    They arrive in the order of their times but for `disorder`, seconds that some are held up at most.
+    They arrive in the order of their times but for `disorder`, seconds that some are held up at most. `paces` are
+    minutes between runs, about; a seed has one of them.
     """
     rng = Random(f"weeks:{seed}")
-    pace = rng.choice((1, 30, 240, 1440))
+    pace = rng.choice(paces)
     now, sent = 0.0, []
     for number in range(steps):
         now += pace * rng.choice((0, 0, 0.1, 0.5, 1, 1, 2, 30 if rng.random() < 0.05 else 1))

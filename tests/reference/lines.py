@@ -144,6 +144,17 @@ def _job_type(value: Any) -> bool:
     return value in JOB_TYPES
 
 
+def _baselines(value: Any) -> bool:
+    return isinstance(value, list) and 1 <= len(value) <= 1000 and all(map(_baseline, value))
+
+
+def _baseline(value: Any) -> bool:
+    if not isinstance(value, dict) or not _text(1, 240)(value.get("scenario_id")):
+        return False
+    credits_, job_type = value.get("median_credits"), value.get("job_type")
+    return (credits_ is None or _amount(credits_)) and (job_type is None or _job_type(job_type))
+
+
 _RUN_REQUIRED = (
     "event_id",
     "status",
@@ -189,6 +200,7 @@ _CONTROL_REQUIRED: dict[str, tuple[str, ...]] = {
     "automation_status_changed": (*_SUBJECT, "from_status", "to_status"),
     "credential_event": (*_SUBJECT, "system_key", "status", "event_id"),
     "workflow_released": _SUBJECT,
+    "baselines_updated": ("tenant_id", "occurred_at", "baselines"),
     "hold_ended": (*_SUBJECT, "system_key", "from", "to"),
 }
 _CONTROL_CHECKS: dict[str, Check] = {
@@ -200,6 +212,7 @@ _CONTROL_CHECKS: dict[str, Check] = {
     "system_key": _text(0, 64),
     "status": _text(1, 128),
     "event_id": _event_id,
+    "baselines": _baselines,
 }
 _CONTROL_USES = {
     kind: (*required, *(("automation_version_id",) if kind == "automation_status_changed" else ()))
