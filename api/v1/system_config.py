@@ -4,7 +4,7 @@ from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.v1.context import ContextOfRequest
 from api.v1.forms import Form
@@ -27,15 +27,22 @@ class SystemConfigForm(Form):
     effective_at: AwareDatetime | None
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+#: A whole number of JSON, which 5.0 is as well as 5; texts and truth values are none.
+_Threshold = Annotated[int, BeforeValidator(_whole), Field(ge=_THRESHOLD[0], le=_THRESHOLD[1], strict=True)]
+_Window = Annotated[int, BeforeValidator(_whole), Field(ge=_WINDOW[0], le=_WINDOW[1], strict=True)]
+
+
 class SystemConfigRequest(BaseModel):
     """What is to change; a field that is left out stays, null takes it back to what the policies say."""
 
     model_config = ConfigDict(extra="forbid")
 
-    stuck_circuit_breaker_threshold: Annotated[int, Field(ge=_THRESHOLD[0], le=_THRESHOLD[1], strict=True)] | None = (
-        None
-    )
-    stuck_circuit_breaker_window_minutes: Annotated[int, Field(ge=_WINDOW[0], le=_WINDOW[1], strict=True)] | None = None
+    stuck_circuit_breaker_threshold: _Threshold | None = None
+    stuck_circuit_breaker_window_minutes: _Window | None = None
 
 
 @router.get("/system-config")
