@@ -20,6 +20,7 @@ COMMANDS = {
     "worker": "cli.worker",
     "bridge": "cli.bridge",
     "gate": "cli.gate",
+    "gate-audit": "cli.gate_audit",
     "migrate": "cli.migrate",
     "seed": "cli.seed",
     "init-topics": "cli.init_topics",
