@@ -43,6 +43,12 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
+def _at_most_a_day(value: timedelta) -> timedelta:
+    if value > timedelta(days=1):
+        raise ValueError("must be at most 24h")
+    return value
+
+
 def _at_most_a_week(value: timedelta) -> timedelta:
     if value > timedelta(days=7):
         raise ValueError("must be at most 7d")
@@ -77,6 +83,8 @@ class _StuckExecutions(_Section):
 class _CircuitBreaker(_Section):
     threshold: CountFromOne = 1
     window: Annotated[PositiveDuration, AfterValidator(_at_most_a_week)] = timedelta(0)
+    half_open_after: Annotated[PositiveDuration, AfterValidator(_at_most_a_day)] | None = None
+    probe_lease: Annotated[PositiveDuration, AfterValidator(_at_most_a_week)] | None = None
 
 
 class _Credits(_Section):
@@ -200,6 +208,9 @@ def _nonsense(policy: PolicySet, allowed_lateness: timedelta) -> Iterator[str]:
     for name, timeout in (("run_timeout", stuck.run_timeout), ("queue_timeout", stuck.queue_timeout)):
         if timeout is not None and timeout <= allowed_lateness:
             yield f"stuck_executions.{name}: must be longer than the allowed lateness of {allowed_lateness}"
+    lease = policy.circuit_breaker.probe_lease
+    if lease is not None and lease <= stuck.run_timeout:
+        yield f"circuit_breaker.probe_lease: must be longer than the run_timeout of {stuck.run_timeout}"
     if policy.silence.whole_stream is not None and policy.silence.whole_stream <= allowed_lateness:
         yield f"silence.whole_stream: must be longer than the allowed lateness of {allowed_lateness}"
 

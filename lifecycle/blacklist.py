@@ -1,4 +1,4 @@
-"""Put a workflow on the blacklist (40.2). Its removal and its enforcement are the gate's issue.
+"""Put a workflow on the blacklist that kept getting stuck (40.2). By hand, and off it: `blacklist_changes.py`.
 
 Many may trip at once: the partial unique index of active rows lets one in, and only that one goes on to write
 the audit row, the review task and the notice.
@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry, write_audit
+from lifecycle.breaker.half_open import HalfOpenPolicy, begin_cool_down
 from lifecycle.breaker.invalidation import announce
 from lifecycle.ids import stable_id
 from lifecycle.kinds import AuditAction, BlacklistSource, Priority, Severity, TaskContext, TaskKind, Template
@@ -24,6 +25,7 @@ from lifecycle.texts import in_words, one_line
 from lifecycle.workflows import Workflow
 
 MAX_EXECUTION_IDS = 20
+_NOW = sa.select(sa.func.clock_timestamp(type_=tables.workflow_blacklist.c.blacklisted_at.type))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class Trip:
     window: timedelta
     execution_ids: Sequence[str]
     automation_version_id: str | None
+    #: None: only a person takes the workflow off the list again.
+    half_open: HalfOpenPolicy | None = None
 
 
 def blacklist_tripped(
@@ -74,6 +78,15 @@ def blacklist_tripped(
     if won is None:
         return None
     announce(connection, workflow.tenant_id, workflow.workflow_id)
+    if trip.half_open is not None:
+        begin_cool_down(
+            connection,
+            tenant_id=workflow.tenant_id,
+            workflow_id=workflow.workflow_id,
+            blacklist_id=blacklist_id,
+            policy=trip.half_open,
+            now=connection.execute(_NOW).scalar_one(),
+        )
     write_audit(
         connection,
         tenant_id=workflow.tenant_id,

@@ -15,6 +15,7 @@ from dataflows.decisions import Decision, DecisionKind
 from lifecycle.actors import MONITOR
 from lifecycle.blacklist import Trip
 from lifecycle.blocking import BlockOutcome
+from lifecycle.breaker.half_open import HalfOpenPolicy, probe_failed, probes_among
 from lifecycle.guard.gate import blacklist_within_bounds, block_within_bounds
 from lifecycle.kinds import DecisionOutcome
 from lifecycle.options import LifecycleOptions
@@ -23,6 +24,8 @@ from lifecycle.silence import stream_is_silent, workflow_is_quiet
 from lifecycle.statuses import Status
 from lifecycle.stuck import Execution, record_recovered, record_stuck
 from lifecycle.workflows import Workflow, find_workflow, version_of_workflow
+
+_NOW = sa.select(sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)))
 
 
 class MalformedDecisionError(Exception):
@@ -83,6 +86,9 @@ def execution_stuck(connection: sa.Connection, decision: Decision, _options: Lif
         reason_code=decision.reason_code,
         decision_id=decision.decision_id,
     )
+    one = (execution.tenant_id, execution.workflow_id, execution.execution_id)
+    if probes_among(connection, [one]):
+        probe_failed(connection, *one, connection.execute(_NOW).scalar_one())
     return Effect(DecisionOutcome.APPLIED, "recorded")
 
 
@@ -103,6 +109,7 @@ def blacklist_workflow(connection: sa.Connection, decision: Decision, options: L
         window=timedelta(seconds=_number(decision.threshold, "window_seconds")),
         execution_ids=_strings(decision.detail, "execution_ids"),
         automation_version_id=decision.automation_version_id,
+        half_open=HalfOpenPolicy.of_fields(decision.threshold),
     )
     workflow = _workflow(connection, decision)
     if isinstance(workflow, Refusal):

@@ -4,17 +4,19 @@ Counts the executions of a workflow called stuck in a window of event time. The 
 a decision can be replayed; the store of spec 40 records, enforces and shows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 import msgspec
 
 from dataflows.decisions import MAX_EVIDENCE, Decision, DecisionKind, ReasonCode, decision_id
-from dataflows.detectors.policies import BreakerChange, CircuitBreakerPolicy
+from dataflows.detectors.policies import BreakerChange, CircuitBreakerPolicy, StuckExecutionsPolicy
 from dataflows.detectors.stuck_executions import Ruling, Seen
 from dataflows.times import NEVER, from_micros, micros
 
 POLICY_ID = "circuit_breaker"
+DEFAULT_RUN_TIMEOUT = StuckExecutionsPolicy().run_timeout
 
 #: The longest window there is, microseconds. For so long executions are kept, so that a window that is made longer
 #: finds them.
@@ -51,11 +53,22 @@ class _InForce(NamedTuple):
 class CircuitBreaker:
     """The detector for one policy; `state` arguments are changed in place, nothing else is."""
 
-    __slots__ = ("_inherits", "_policy")
+    __slots__ = ("_half_open", "_inherits", "_policy")
 
-    def __init__(self, policy: CircuitBreakerPolicy, policy_version: int) -> None:
+    def __init__(
+        self, policy: CircuitBreakerPolicy, policy_version: int, run_timeout: timedelta = DEFAULT_RUN_TIMEOUT
+    ) -> None:
+        """`run_timeout` is after how long a run is stuck; a probe may take longer than that."""
         self._policy = _InForce(policy.threshold, micros(policy.window), policy_version)
         self._inherits = policy.inherits
+        #: What the store needs to know for probes; nothing where the policy wants none.
+        self._half_open: dict[str, float] = {}
+        if policy.half_open_after is not None:
+            lease = 2 * run_timeout if policy.probe_lease is None else policy.probe_lease
+            self._half_open = {
+                "half_open_after_seconds": policy.half_open_after.total_seconds(),
+                "probe_lease_seconds": lease.total_seconds(),
+            }
 
     def on_stuck(
         self, state: CircuitBreakerState, ruling: Ruling, changes: Sequence[BreakerChange] = ()
@@ -76,7 +89,7 @@ class CircuitBreaker:
         counted = {name: record for name, record in state.stuck.items() if record.stuck_at > begin}
         if len(counted) < policy.threshold:
             return None
-        decision = _decide(policy, counted, state.newest, ruling)
+        decision = _decide(policy, counted, state.newest, ruling, self._half_open)
         state.blacklisted = True
         state.stuck = {}
         return decision
@@ -105,7 +118,9 @@ class CircuitBreaker:
         return _InForce(threshold, window, change.version)
 
 
-def _decide(policy: _InForce, counted: dict[str, StuckRecord], newest: int, ruling: Ruling) -> Decision:
+def _decide(
+    policy: _InForce, counted: dict[str, StuckRecord], newest: int, ruling: Ruling, half_open: Mapping[str, float]
+) -> Decision:
     stuck = ruling.decision
     tenant_id, workflow_id = stuck.tenant_id or "", stuck.workflow_id or ""
     count = len(counted)
@@ -127,7 +142,7 @@ def _decide(policy: _InForce, counted: dict[str, StuckRecord], newest: int, ruli
         policy_version=policy.version,
         reason_code=ReasonCode.STUCK_THRESHOLD,
         observed={"stuck_count": count, "newest_stuck_at": from_micros(newest)},
-        threshold={"threshold": policy.threshold, "window_seconds": policy.window / 1_000_000},
+        threshold={"threshold": policy.threshold, "window_seconds": policy.window / 1_000_000, **half_open},
         evidence=[seen.event_id for seen in events][-MAX_EVIDENCE:],
         detail={
             "stuck_count": count,

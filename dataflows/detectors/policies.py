@@ -36,7 +36,12 @@ class CircuitBreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     threshold: int = 5
     window: timedelta = timedelta(minutes=60)
-    #: Which of the two come from the default layer, and so change with it while the monitor runs (40.2).
+    #: How long after a blacklisting one execution is let through to see whether the workflow works again (40.2); None:
+    #: a person releases it.
+    half_open_after: timedelta | None = None
+    #: How long that execution may take before it counts as failed; None: twice the run's time-out.
+    probe_lease: timedelta | None = None
+    #: Which of threshold and window come from the default layer, and so change with it while the monitor runs (40.2).
     inherits: frozenset[str] = frozenset({"threshold", "window"})
 
 

@@ -48,7 +48,7 @@ class DetectorFactory:
             detectors = self._built[policy] = Detectors(
                 AuthFailures(policy.auth_failures, policy.version, self._classifier),
                 StuckExecutions(policy.stuck_executions, policy.version, self._lateness),
-                CircuitBreaker(policy.circuit_breaker, policy.version),
+                CircuitBreaker(policy.circuit_breaker, policy.version, policy.stuck_executions.run_timeout),
                 WorkflowSilence(policy.version) if policy.silence.per_workflow else None,
             )
         return detectors

@@ -3,7 +3,7 @@
 The protocol is `probe_protocol`'s; a row's lock makes its steps follow one another. `now` is the database's clock.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from lifecycle.options import LifecycleOptions
 BREAKER = ActorContext(actor="service:breaker", invoked_via="half_open", capabilities=CAPABILITIES[Role.SERVICE])
 NOTE = "A probe succeeded."
 
+_AFTER, _LEASE = "half_open_after_seconds", "probe_lease_seconds"
 _probes = tables.breaker_probes.c
 _blacklist = tables.workflow_blacklist.c
 
@@ -35,6 +36,18 @@ class HalfOpenPolicy:
     after: timedelta
     #: How long one may take; longer than the run's time-out.
     lease_for: timedelta
+
+    def fields(self) -> dict[str, float]:
+        """As decisions and holds carry it."""
+        return {_AFTER: self.after.total_seconds(), _LEASE: self.lease_for.total_seconds()}
+
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, Any]) -> "HalfOpenPolicy | None":
+        """The inverse; None where there are no probes."""
+        after, lease_for = fields.get(_AFTER), fields.get(_LEASE)
+        if not isinstance(after, int | float) or not isinstance(lease_for, int | float):
+            return None
+        return cls(after=timedelta(seconds=after), lease_for=timedelta(seconds=lease_for))
 
 
 def begin_cool_down(

@@ -8,6 +8,7 @@ from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.blacklist import Trip, blacklist_tripped
 from lifecycle.blocking import BlockOutcome, request_block_for_credentials
+from lifecycle.breaker.half_open import HalfOpenPolicy
 from lifecycle.guard.counts import take_guard_lock
 from lifecycle.guard.holds import end_hold, lock_hold, no_longer_waits, set_decision_outcome
 from lifecycle.kinds import DecisionKind, DecisionOutcome, HoldStatus
@@ -81,6 +82,7 @@ def _blacklist(
         window=timedelta(seconds=row.request["window_seconds"]),
         execution_ids=row.request["execution_ids"],
         automation_version_id=row.automation_version_id,
+        half_open=HalfOpenPolicy.of_fields(row.request),
     )
     won = blacklist_tripped(
         connection, workflow, trip, actor_context=actor_context, decision_id=row.decision_id, options=options

@@ -20,6 +20,8 @@ from lifecycle.breaker.half_open import (
 from lifecycle.options import LifecycleOptions
 from tests.lifecycle.breaker_given import put_on, take_off
 from tests.lifecycle.given import given_world, row, rows
+from tests.lifecycle.guard_given import apply
+from tests.sinks.given import blacklists, stuck
 
 T0 = datetime(2026, 3, 2, 8, tzinfo=UTC)
 POLICY = HalfOpenPolicy(after=timedelta(minutes=30), lease_for=timedelta(minutes=60))
@@ -134,6 +136,24 @@ def test_a_workflow_without_the_policy_has_no_probes(engine: sa.Engine) -> None:
     given_world(engine)
     put_on(engine)
     assert not ask(engine, "x", 10_000)
+
+
+def test_a_policy_s_probes_follow_its_decision_and_a_stuck_one_fails(engine: sa.Engine) -> None:
+    given_world(engine)
+    policy = {"half_open_after_seconds": 1800.0, "probe_lease_seconds": 3600.0}
+    threshold = {"threshold": 3, "window_seconds": 3600.0, **policy}
+    assert apply(engine, [blacklists("a", "b", "c", threshold=threshold)]) == ["applied blacklisted"]
+    probes = row(engine, tables.breaker_probes)
+    assert (probes["cool_down"], probes["lease_for"]) == (POLICY.after, POLICY.lease_for)
+    wait = probes["opens_at"] - row(engine, tables.workflow_blacklist)["blacklisted_at"]
+    assert timedelta(0) <= wait - POLICY.after < timedelta(minutes=5)
+    with engine.begin() as connection:
+        assert probe_lease(connection, "t1", "wf1", "x", probes["opens_at"])
+    apply(engine, [stuck("y")])
+    assert row(engine, tables.breaker_probes)["execution_id"] == "x"
+    apply(engine, [stuck("x")])
+    closed = row(engine, tables.breaker_probes)
+    assert (closed["execution_id"], closed["failures"], closed["cool_down"]) == (None, 1, 2 * POLICY.after)
 
 
 def test_probes_are_found_among_many_executions(engine: sa.Engine) -> None:
