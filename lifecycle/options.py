@@ -66,6 +66,10 @@ class LifecycleOptions:
         """The console's page of the blacklist."""
         return f"{self.public_url}/console/blacklist"
 
+    def case_link(self, case_id: str) -> str:
+        """The console's page of a credit case."""
+        return f"{self.public_url}/console/cases/{case_id}"
+
     def guard_link(self) -> str:
         """The console's page of holds and provider incidents."""
         return f"{self.public_url}/console/guard"

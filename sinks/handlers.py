@@ -4,10 +4,12 @@ A handler runs inside the sink's transaction, after the decision was claimed. It
 are the lifecycle's. What a decision lacks, or has in a form that can't be used, is `MalformedDecisionError`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -16,8 +18,10 @@ from lifecycle.actors import MONITOR
 from lifecycle.blacklist import Trip
 from lifecycle.blocking import BlockOutcome
 from lifecycle.breaker.half_open import HalfOpenPolicy, probe_failed, probes_among
+from lifecycle.credits.cases import record_incident
+from lifecycle.credits.incident import Incident
 from lifecycle.guard.gate import blacklist_within_bounds, block_within_bounds
-from lifecycle.kinds import DecisionOutcome
+from lifecycle.kinds import CaseAction, CaseSeverity, DecisionOutcome
 from lifecycle.options import LifecycleOptions
 from lifecycle.refusals import Refusal
 from lifecycle.silence import stream_is_silent, workflow_is_quiet
@@ -41,6 +45,8 @@ class Effect:
     #: The status because of which a block was skipped.
     skipped: Status | None = None
 
+
+Word = TypeVar("Word", bound=StrEnum)
 
 Handler = Callable[[sa.Connection, Decision, LifecycleOptions], Effect]
 
@@ -155,9 +161,43 @@ def silence(connection: sa.Connection, decision: Decision, options: LifecycleOpt
     return Effect(DecisionOutcome.APPLIED, "told")
 
 
-def credit_incident(_connection: sa.Connection, _decision: Decision, _options: LifecycleOptions) -> Effect:
-    """Keep it for whoever looks at decisions; the run itself is in the ledger."""
-    return Effect(DecisionOutcome.APPLIED, "recorded")
+def credit_incident(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:
+    """Open a case, or join the one that is open for the scenario."""
+    detail, observed = decision.detail, decision.observed
+    execution_id, scenario = _string(detail, "execution_id"), _string(detail, "scenario")
+    severity = _word(detail, "severity", CaseSeverity)
+    known = {action.value: action for action in CaseAction}
+    actions = [known[word] for word in _strings(detail, "actions") if word in known]
+    credits_total = _amount(observed, "credits_total")
+    variance_multiplier = _amount_or_none(observed, "variance_multiplier")
+    baseline_credits = _amount_or_none(decision.threshold, "baseline_credits")
+    workflow = _workflow(connection, decision)
+    if isinstance(workflow, Refusal):
+        return _refused(workflow)
+    result = record_incident(
+        connection,
+        Incident(
+            tenant_id=workflow.tenant_id,
+            workflow_id=workflow.workflow_id,
+            execution_id=execution_id,
+            automation_version_id=decision.automation_version_id,
+            decision_id=decision.decision_id,
+            occurred_at=decision.occurred_at,
+            severity=severity,
+            scenario=scenario,
+            job_type=_string(detail, "job_type"),
+            misconfig_likelihood=_string(detail, "misconfig_likelihood"),
+            risk_flags=_strings(detail, "risk_flags", none=True),
+            risk_summary=_string(detail, "risk_summary"),
+            credits_total=credits_total,
+            baseline_credits=baseline_credits,
+            variance_multiplier=variance_multiplier,
+            actions=actions,
+        ),
+        actor_context=MONITOR,
+        options=options,
+    )
+    return Effect(DecisionOutcome.APPLIED, "case_opened" if result.opened else "case_joined")
 
 
 HANDLERS: Mapping[DecisionKind, Handler] = {
@@ -205,11 +245,33 @@ def _string(fields: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _strings(fields: Mapping[str, Any], name: str, *, empty: bool = False) -> list[str]:
+def _strings(fields: Mapping[str, Any], name: str, *, empty: bool = False, none: bool = False) -> list[str]:
     value = fields.get(name)
-    if not isinstance(value, list) or not value or not all(isinstance(one, str) and (one or empty) for one in value):
-        raise MalformedDecisionError(f"{name}: must be a list of texts, at least one")
+    if (
+        not isinstance(value, list)
+        or not (value or none)
+        or not all(isinstance(one, str) and (one or empty) for one in value)
+    ):
+        raise MalformedDecisionError(f"{name}: must be a list of texts{'' if none else ', at least one'}")
     return value
+
+
+def _word(fields: Mapping[str, Any], name: str, words: type[Word]) -> Word:
+    try:
+        return words(_string(fields, name))
+    except ValueError:
+        raise MalformedDecisionError(f"{name}: must be one of {', '.join(words)}") from None
+
+
+def _amount(fields: Mapping[str, Any], name: str) -> float:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise MalformedDecisionError(f"{name}: must be a number, not negative")
+    return value
+
+
+def _amount_or_none(fields: Mapping[str, Any], name: str) -> float | None:
+    return None if fields.get(name) is None else _amount(fields, name)
 
 
 def _number(fields: Mapping[str, Any], name: str) -> float:

@@ -59,6 +59,10 @@ REASONS: Mapping[str, str] = {
     "platform_timeout": "The platform itself reported that the execution timed out.",
     "activity": "The execution had been called stuck, and has moved again.",
     "terminal": "The execution had been called stuck, and has ended after all.",
+    "credit_spike": "The run cost several times what its scenario usually does.",
+    "absolute_cap": "The run cost more than any run of this tenant may.",
+    "pii_exposure": "The sender says that the run exposed personal data.",
+    "regulatory_data": "The sender says that the run touched regulated data.",
     "stuck_threshold": "Executions of this workflow got stuck as often within the window as the policy allows.",
 }
 
@@ -75,6 +79,8 @@ EFFECTS: Mapping[str, str] = {
     "skipped": "Nothing was blocked, because of the automation's status. Operations got a task.",
     "recorded": "The execution was recorded.",
     "blacklisted": "The workflow was put on the blacklist.",
+    "case_opened": "A credit case was opened.",
+    "case_joined": "The run joined the credit case that is open for its scenario.",
     "automation_version_not_found": "Nothing was done: this tenant has no such automation version.",
     "workflow_not_found": "Nothing was done: this tenant has no such workflow.",
     "automation_not_active": "Nothing was done: the automation is archived.",

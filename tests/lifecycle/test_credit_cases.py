@@ -1,0 +1,257 @@
+"""Credit cases: one for a scenario at a time, with what was done about it (50.2, 50.4)."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from itertools import chain, repeat
+
+import pytest
+import sqlalchemy as sa
+
+from lifecycle import tables
+from lifecycle.actors import MONITOR
+from lifecycle.credits.cases import CaseResult, record_incident
+from lifecycle.credits.incident import Incident
+from lifecycle.kinds import CaseAction, CaseSeverity
+from lifecycle.options import LifecycleOptions
+from sinks.services import Outcome, ServicesSink
+from tests.lifecycle.cases_given import WITH_SLACK, apply, case, holds, incident, results
+from tests.lifecycle.given import content, given_world, row, rows
+from tests.sinks.given import T0
+
+WRITERS = 64
+
+
+@pytest.fixture
+def pooled(database_url: str) -> Iterator[sa.Engine]:
+    """Connections for many writers."""
+    pooled = sa.create_engine(database_url, pool_size=WRITERS)
+    yield pooled
+    pooled.dispose()
+
+
+def as_incident(execution: str, severity: CaseSeverity = CaseSeverity.SEV1) -> Incident:
+    """What the handler makes of a decision."""
+    said = incident(severity, execution)
+    return Incident(
+        tenant_id="t1",
+        workflow_id="wf1",
+        execution_id=execution,
+        automation_version_id="v1",
+        decision_id=said.decision_id,
+        occurred_at=T0,
+        severity=severity,
+        scenario="BINDER_EXPORT",
+        job_type="BINDER_EXPORT",
+        credits_total=2480.0,
+        baseline_credits=320.0,
+        variance_multiplier=7.75,
+        misconfig_likelihood="High",
+        risk_flags=["retry_loop"],
+        risk_summary="Variance: 7.75×",
+        actions=[CaseAction.CREATE_CASE],
+    )
+
+
+def test_an_incident_opens_a_case_with_a_task_and_its_run(engine: sa.Engine) -> None:
+    given_world(engine)
+    assert apply(engine, incident("SEV1")) == ["case_opened"]
+    opened = case(engine)
+    day = opened["opened_at"].strftime("%Y%m%d")
+    assert re.fullmatch(rf"CASE-{day}-[A-Z0-9]{{6}}", opened["case_id"])
+    assert opened["title"] == "SEV1 · Credit spike · BINDER_EXPORT"
+    assert (opened["category"], opened["exposure_band"], opened["status"]) == ("Cost/Credits", "Financial", "Open")
+    assert (opened["workflow_id"], opened["primary_execution_id"]) == ("wf1", "RUN-1")
+    run = row(engine, tables.credit_case_runs)
+    assert (run["case_id"], run["execution_id"], float(run["credits_total"])) == (opened["id"], "RUN-1", 2480)
+    task = row(engine, tables.tasks, kind="credit_case")
+    assert (task["priority"], task["title"], task["context_id"]) == ("high", opened["title"], "wf1")
+    audit = row(engine, tables.audit_logs, action_type="open_case")
+    assert (audit["resource_id"], audit["metadata"]["execution_id"]) == (opened["case_id"], "RUN-1")
+
+
+def test_a_decision_that_comes_again_changes_nothing(engine: sa.Engine) -> None:
+    given_world(engine)
+    apply(engine, incident("SEV0"))
+    before = content(engine)
+    sink = ServicesSink(engine, LifecycleOptions(), lambda _decision, _code: None)
+    assert [result.outcome for result in sink.apply([incident("SEV0")])] == [Outcome.DUPLICATE]
+    assert content(engine) == before
+
+
+@pytest.mark.parametrize(
+    ("severities", "flags", "title", "exposure"),
+    [
+        pytest.param(["SEV1", "SEV2"], [(), ()], "SEV1 · Credit spike", "Financial", id="a lesser one changes nothing"),
+        pytest.param(["SEV2", "SEV1"], [(), ()], "SEV1 · Credit spike", "Financial", id="a graver one raises it"),
+        pytest.param(
+            ["SEV1", "SEV0"],
+            [(), ("pii_exposure",)],
+            "SEV0 · PII exposure",
+            "Privacy",
+            id="its flags become the case's",
+        ),
+        pytest.param(
+            ["SEV0", "SEV2"],
+            [("pii_exposure",), ("regulatory_data",)],
+            "SEV0 · PII exposure",
+            "Regulatory",
+            id="flags of all runs count",
+        ),
+    ],
+)
+def test_further_incidents_of_the_scenario_join_the_case(
+    engine: sa.Engine, severities: list[str], flags: list[tuple[str, ...]], title: str, exposure: str
+) -> None:
+    given_world(engine)
+    runs = zip(severities, flags, range(2), strict=False)
+    said = [incident(severity, f"RUN-{number}", flags=flag) for severity, flag, number in runs]
+    assert apply(engine, *said) == ["case_opened", "case_joined"]
+    found = case(engine)
+    assert found["title"] == f"{title} · BINDER_EXPORT"
+    assert found["severity"] == min(severities)
+    assert found["exposure_band"] == exposure
+    assert [run["severity"] for run in rows(engine, tables.credit_case_runs)] == severities
+    assert len(rows(engine, tables.tasks, kind="credit_case")) == 1
+
+
+def test_another_scenario_and_another_tenant_have_cases_of_their_own(engine: sa.Engine) -> None:
+    given_world(engine)
+    of_t2 = {"tenant_id": "t2", "workflow_id": "wf2", "automation_version_id": "v2"}
+    said = [incident(execution="1"), incident(execution="2", scenario="OTHER"), incident(execution="3", **of_t2)]
+    assert apply(engine, *said) == ["case_opened"] * 3
+    assert len({one["case_id"] for one in rows(engine, tables.credit_cases)}) == 3
+
+
+def test_the_task_of_a_case_follows_its_severity_even_when_somebody_had_closed_it(engine: sa.Engine) -> None:
+    given_world(engine)
+    apply(engine, incident("SEV2", "RUN-1"))
+    assert row(engine, tables.tasks)["priority"] == "medium"
+    with engine.begin() as connection:
+        connection.execute(sa.update(tables.tasks).values(status="complete", completed_at=sa.func.now()))
+    apply(engine, incident("SEV0", "RUN-2"))
+    task = row(engine, tables.tasks)
+    assert (task["priority"], task["status"]) == ("critical", "pending")
+
+
+def test_a_sev0_holds_back_the_workflow_and_what_the_run_asks_for(engine: sa.Engine) -> None:
+    given_world(engine)
+    apply(engine, incident("SEV0", "RUN-1", flags=("pii_exposure",)), options=WITH_SLACK)
+    assert holds(engine) == [("wf1", "block_dispatch", "RUN-1"), ("wf1", "quarantine", None)]
+    assert {hold["case_id"] for hold in rows(engine, tables.gate_holds)} == {case(engine)["id"]}
+    assert row(engine, tables.credit_case_runs)["artifacts_quarantined"]
+    assert results(engine) == {
+        ("quarantine", "SEV0", None): "done",
+        ("block_dispatch", "SEV0", "RUN-1"): "done",
+        ("create_case", "SEV0", None): "done",
+        ("page_lock", "SEV0", None): "not_configured",
+        ("slack_escalate", "SEV0", None): "planned",
+    }
+
+
+def test_a_sev1_asks_for_an_acknowledgment_and_says_that_slack_is_not_set_up(engine: sa.Engine) -> None:
+    given_world(engine)
+    apply(engine, incident("SEV1"))
+    assert holds(engine) == [("wf1", "require_ack", None)]
+    assert not row(engine, tables.credit_case_runs)["artifacts_quarantined"]
+    assert results(engine)["slack_alert", "SEV1", None] == "not_configured"
+
+
+def test_a_sev2_holds_nothing_back(engine: sa.Engine) -> None:
+    given_world(engine)
+    apply(engine, incident("SEV2"))
+    assert holds(engine) == []
+    assert results(engine)["weekly_review", "SEV2", None] == "planned"
+    assert case(engine)["acknowledge_by"] is None
+
+
+def test_each_severity_is_told_once_however_many_runs_join(engine: sa.Engine) -> None:
+    given_world(engine)
+    said = [incident("SEV2" if number < 3 else "SEV1", f"RUN-{number}") for number in range(6)]
+    apply(engine, *said, options=WITH_SLACK)
+    slack = rows(engine, tables.notifications, template="credit_case", channel="slack")
+    assert [notice["title"] for notice in slack] == [
+        "SEV2 · Credit spike · BINDER_EXPORT",
+        "SEV1 · Credit spike · BINDER_EXPORT",
+    ]
+    assert [notice["severity"] for notice in slack] == ["warning", "critical"]
+    assert rows(engine, tables.notifications, channel="on_call") == []
+    assert len(rows(engine, tables.notifications, template="credit_case", channel="email")) == 1
+
+
+def test_a_notice_says_only_what_was_done(engine: sa.Engine) -> None:
+    given_world(engine)
+    apply(engine, incident("SEV0", flags=("pii_exposure",)), options=WITH_SLACK)
+    notice = row(engine, tables.notifications, channel="slack")
+    assert "Done: the workflow is on hold, and what the run made is marked, nothing that the run" in notice["body"]
+    assert "Not done: no page was locked, since none is set up" in notice["body"]
+    assert "cost 2,480 credits, 7.75 times the 320" in notice["body"]
+    assert len(rows(engine, tables.notifications, channel="on_call")) == 1
+
+
+def test_many_writers_make_one_case(pooled: sa.Engine) -> None:
+    given_world(pooled)
+
+    def write(number: int) -> CaseResult:
+        with pooled.begin() as connection:
+            said = as_incident(f"RUN-{number}")
+            return record_incident(connection, said, actor_context=MONITOR, options=LifecycleOptions())
+
+    with ThreadPoolExecutor(WRITERS) as threads:
+        found = list(threads.map(write, range(WRITERS)))
+    assert sum(result.opened for result in found) == 1
+    assert {result.id for result in found} == {case(pooled)["id"]}
+    assert len(rows(pooled, tables.credit_case_runs)) == WRITERS
+    assert len(rows(pooled, tables.tasks, kind="credit_case")) == 1
+    assert case(pooled)["version"] == WRITERS
+
+
+def test_a_case_id_that_is_taken_is_drawn_again(engine: sa.Engine) -> None:
+    given_world(engine)
+    drawn = chain(repeat("CASE-20260302-AAAAAA", 3), ["CASE-20260302-BBBBBB"])
+
+    def draw(_day: date) -> str:
+        return next(drawn)
+
+    with engine.begin() as connection:
+        for tenant, workflow, version in (("t1", "wf1", "v1"), ("t2", "wf2", "v2")):
+            said = as_incident("RUN-1")
+            changes = {"tenant_id": tenant, "workflow_id": workflow, "automation_version_id": version}
+            said = Incident(**{name: changes.get(name, getattr(said, name)) for name in Incident.__slots__})
+            record_incident(connection, said, actor_context=MONITOR, options=LifecycleOptions(), draw_id=draw)
+    assert [one["case_id"] for one in rows(engine, tables.credit_cases, tenant_id="t2")] == ["CASE-20260302-BBBBBB"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"workflow_id": "wf2"}, id="a workflow of another tenant"),
+        pytest.param({"workflow_id": "nobody's", "automation_version_id": None}, id="a workflow that is not known"),
+    ],
+)
+def test_a_decision_on_what_is_not_the_tenant_s_opens_nothing(engine: sa.Engine, changes: dict[str, str]) -> None:
+    given_world(engine)
+    assert apply(engine, incident(**changes)) == ["workflow_not_found"]
+    assert rows(engine, tables.credit_cases) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        pytest.param("detail", {"severity": "SEV3"}, id="a severity that is no incident"),
+        pytest.param("detail", {"scenario": ""}, id="no scenario"),
+        pytest.param("detail", {"actions": "all"}, id="actions that are no list"),
+        pytest.param("observed", {"credits_total": float("nan")}, id="credits that are no number"),
+        pytest.param("observed", {"credits_total": -1}, id="negative credits"),
+    ],
+)
+def test_a_malformed_decision_is_a_dead_letter(engine: sa.Engine, part: str, changes: dict[str, object]) -> None:
+    given_world(engine)
+    said = incident()
+    refused: list[str] = []
+    malformed = incident(**{part: {**getattr(said, part), **changes}})
+    sink = ServicesSink(engine, LifecycleOptions(), lambda _decision, code: refused.append(code))
+    assert [result.outcome for result in sink.apply([malformed])] == [Outcome.DEAD_LETTER]
+    assert len(refused) == 1
+    assert rows(engine, tables.credit_cases) == []
