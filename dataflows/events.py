@@ -205,7 +205,7 @@ class BaselineChange(msgspec.Struct, kw_only=True, frozen=True):
 class BaselinesUpdated(ControlEvent, kw_only=True, frozen=True, tag="baselines_updated"):
     """Baselines of a tenant were approved, changed or withdrawn. It is about no workflow, so all partitions have it."""
 
-    workflow_id: Identifier = ""
+    workflow_id: str = ""
     baselines: Annotated[list[BaselineChange], Meta(min_length=1, max_length=1000)]
 
 
