@@ -1,0 +1,85 @@
+"""Has what is spent in a week risen, too slowly for any single day to show it? (spec 50.9; docs/spend-rate.md)
+
+The mean of the last seven days is compared with that of the weeks from a fortnight before it back to eight weeks,
+whole weeks both, so that no weekday counts more on one side. The week between is left out: a slow rise has begun
+there. How far apart the two may be by chance follows from the differences between equal weekdays of neighbouring
+weeks, with their own mean taken off: neither the season nor the rise itself is taken for noise.
+"""
+
+from math import sqrt
+from typing import NamedTuple
+
+import msgspec
+
+DAYS_A_WEEK = 7
+#: The longest stretch that is compared with, in weeks, and how many weeks before now it ends.
+MOST_WEEKS = 6
+GAP_WEEKS = 2
+KEPT_DAYS = (MOST_WEEKS + GAP_WEEKS) * DAYS_A_WEEK
+#: Seven days to judge, seven between, seven to compare with.
+LEAST_DAYS = 3 * DAYS_A_WEEK
+
+#: A rise matters from this share on, when chance would not do it: so many standard errors.
+RISE = 0.1
+ERRORS = 4.5
+#: The rise is over below this many: what is spent now is what is usual.
+OVER = 2.0
+#: Nobody's days are alike to less than this share.
+LEAST_SPREAD = 0.01
+
+
+class Rise(NamedTuple):
+    """Credits a day: lately, before, and what would still have been chance."""
+
+    lately: float
+    before: float
+    limit: float
+
+
+class Drift(msgspec.Struct, array_like=True, gc=False):
+    """The sums of the last eight weeks' days, oldest first, and whether their rise was told."""
+
+    days: list[float] = []
+    is_told: bool = False
+
+    def learn(self, total: float) -> Rise | None:
+        """Take in a day's sum; say the rise when it begins to matter, and again only when it was over. 15 µs."""
+        self.days.append(total)
+        if len(self.days) > KEPT_DAYS:
+            del self.days[0]
+        if len(self.days) < LEAST_DAYS:
+            return None
+        lately, before, error = self._compared()
+        if before <= 0.0:
+            return None
+        if self.is_told:
+            self.is_told = lately - before > OVER * error
+            return None
+        limit = before + max(RISE * before, ERRORS * error)
+        if lately < limit:
+            return None
+        self.is_told = True
+        return Rise(lately, before, limit)
+
+    def lately_more(self) -> float:
+        """Credits a day more than before; 0 while too little is known."""
+        if len(self.days) < LEAST_DAYS:
+            return 0.0
+        lately, before, _ = self._compared()
+        return lately - before
+
+    def _compared(self) -> tuple[float, float, float]:
+        """Credits a day lately and before, and the standard error of their difference."""
+        days = self.days
+        weeks = (len(days) - GAP_WEEKS * DAYS_A_WEEK) // DAYS_A_WEEK
+        end = len(days) - GAP_WEEKS * DAYS_A_WEEK
+        earlier = days[end - weeks * DAYS_A_WEEK : end]
+        before = sum(earlier) / len(earlier)
+        lately = sum(days[-DAYS_A_WEEK:]) / DAYS_A_WEEK
+        # The last week has no part in what is usual, once enough else is known.
+        known = days if weeks == 1 else days[:-DAYS_A_WEEK]
+        apart = [known[at] - known[at - DAYS_A_WEEK] for at in range(DAYS_A_WEEK, len(known))]
+        mean = sum(apart) / len(apart)
+        variance = sum((one - mean) ** 2 for one in apart) / (len(apart) - 1) / 2
+        spread = max(sqrt(variance), LEAST_SPREAD * before)
+        return lately, before, spread * sqrt(1 / DAYS_A_WEEK + 1 / len(earlier))
