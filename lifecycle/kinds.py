@@ -327,6 +327,7 @@ class AuditAction(StrEnum):
     RELEASE_AT_GATE = "release_at_gate"
     OPEN_CASE = "open_case"
     CHANGE_CASE = "change_case"
+    UPDATE_BASELINE = "update_baseline"
 
 
 class Channel(StrEnum):
@@ -398,3 +399,38 @@ class Template(StrEnum):
     CREDIT_CASE = "credit_case"
     CREDIT_CASE_OVERDUE = "credit_case_overdue"
     CREDIT_HEALTH = "credit_health"
+    CREDIT_REVIEW = "credit_review"
+    BASELINES_UPDATED = "baselines_updated"
+
+
+class BaselineStatus(StrEnum):
+    """How far an approved baseline has come (50.3)."""
+
+    PROPOSED = "proposed"  #: waits for somebody's word
+    CURRENT = "current"  #: runs are compared with it
+    REPLACED = "replaced"  #: was in force, until another one was
+    REJECTED = "rejected"  #: was proposed, and never came into force
+
+
+class BaselineOrigin(StrEnum):
+    """How a baseline came about."""
+
+    MEASURED = "measured"  #: the median of healthy runs, within a week's bounds
+    APPROVED = "approved"  #: a proposal that somebody agreed to
+    IMPORTED = "imported"  #: from a file, by hand
+
+
+class CreditJob(StrEnum):
+    """What credit monitoring does by the calendar."""
+
+    UPDATE_BASELINES = "update_baselines"
+    WEEKLY_REVIEW = "weekly_review"
+
+
+class JobOutcome(StrEnum):
+    """What became of a job's last try."""
+
+    RUNNING = "running"
+    DONE = "done"
+    RETRY = "retry"  #: it failed, and there will be another
+    FAILED = "failed"  #: the last try has failed too

@@ -30,6 +30,7 @@ from lifecycle.tables.registry import (
     workflow_bindings,
     workflows,
 )
+from lifecycle.tables.reviews import credit_baselines, credit_job_runs, credit_reviews
 from lifecycle.tables.work import audit_logs, channel_outages, deliveries, notifications, outbox_events, tasks
 
 #: Tables that nobody may rewrite: a trigger refuses UPDATE, DELETE and TRUNCATE (30.2).
@@ -51,10 +52,13 @@ __all__ = [
     "contacts",
     "credential_events",
     "credentials",
+    "credit_baselines",
     "credit_case_actions",
     "credit_case_runs",
     "credit_cases",
+    "credit_job_runs",
     "credit_ledger_heads",
+    "credit_reviews",
     "credit_runs",
     "dead_letters",
     "decision_evidence",

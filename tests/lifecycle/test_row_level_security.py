@@ -22,6 +22,7 @@ SHARED = {"systems"}
 PLATFORM = {
     "blacklist_version",
     "channel_outages",
+    "credit_job_runs",
     "dead_letters",
     "provider_incidents",
     "system_config",
