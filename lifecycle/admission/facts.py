@@ -19,6 +19,9 @@ class WorkflowFacts:
     status: Status | None
     #: That hold the workflow as a whole.
     holds: frozenset[GateHoldKind]
+    #: Whether its half-open breaker may have a probe for somebody, and the execution that has it.
+    probe_is_free: bool
+    probe_execution_id: str | None
 
 
 #: A workflow may have served several versions: the one that is Live counts, else the one that was moved last. A binding
@@ -34,8 +37,11 @@ _READ = sa.text(
             SELECT DISTINCT h.kind FROM gate_holds h
             WHERE h.tenant_id = w.tenant_id AND h.workflow_id = w.workflow_id AND h.released_at IS NULL
                 AND h.kind <> 'block_dispatch'
-        ) AS holds
+        ) AS holds,
+        coalesce(p.opens_at <= now() AND coalesce(p.leased_until <= now(), true), false) AS probe_is_free,
+        p.execution_id AS probe_execution_id
     FROM workflows w
+    LEFT JOIN breaker_probes p ON p.tenant_id = w.tenant_id AND p.workflow_id = w.workflow_id
     LEFT JOIN LATERAL (
         SELECT av.id, av.status FROM workflow_bindings wb
         JOIN automation_versions av ON av.id = wb.automation_version_id
@@ -64,6 +70,8 @@ def read_facts(connection: sa.Connection, workflow_ids: Collection[str]) -> Mapp
             blacklisted=row.blacklisted,
             status=None if row.status is None else Status(row.status),
             holds=frozenset(GateHoldKind(kind) for kind in row.holds),
+            probe_is_free=row.probe_is_free,
+            probe_execution_id=row.probe_execution_id,
         )
         for row in connection.execute(_READ, {"workflows": list(workflow_ids)})
     }

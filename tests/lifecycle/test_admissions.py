@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 import pytest
@@ -11,6 +12,7 @@ from lifecycle import tables
 from lifecycle.actors import MONITOR
 from lifecycle.admission.admissions import Answer, Unanswerable, execution_id_of, find_answer
 from lifecycle.admission.gate_holds import put_gate_hold, release_gate_hold
+from lifecycle.breaker.half_open import HalfOpenPolicy, begin_cool_down
 from lifecycle.kinds import AdmissionVerdict, AuditAction, GateHoldKind, RefusalCode, Trigger
 from tests.lifecycle.admission_given import (
     STATES,
@@ -200,6 +202,67 @@ def test_what_is_read_again_before_it_was_written_on_is_judged_again(engine: sa.
     with engine.begin() as connection:
         unblacklist(connection, "live")
     assert ask(engine, *asked[1:]) == again[:2], "a refusal is final"
+
+
+def given_half_open(engine: sa.Engine, workflow_id: str = "blacklisted") -> None:
+    """A breaker whose cool-down is over."""
+    with engine.begin() as connection:
+        (listed,) = connection.execute(
+            sa.select(tables.workflow_blacklist.c.id).where(tables.workflow_blacklist.c.workflow_id == workflow_id)
+        ).scalars()
+        begin_cool_down(
+            connection,
+            tenant_id="t1",
+            workflow_id=workflow_id,
+            blacklist_id=listed,
+            policy=HalfOpenPolicy(after=timedelta(minutes=30), lease_for=timedelta(hours=1)),
+            now=datetime.now(UTC) - timedelta(hours=1),
+        )
+
+
+def test_of_a_half_open_breaker_one_probe_is_admitted_and_stays_so(engine: sa.Engine) -> None:
+    given_states(engine)
+    refused = ask_one(engine, request("blacklisted", "before"))
+    given_half_open(engine)
+    assert ask_one(engine, request("blacklisted", "before")) == refused, "its refusal stands, and takes no lease"
+    first, second = ask(engine, request("blacklisted", "k1"), request("blacklisted", "k2"))
+    assert isinstance(first, Answer)
+    assert isinstance(second, Answer)
+    assert (first.verdict, first.probe, second.code) == (
+        AdmissionVerdict.ADMITTED,
+        True,
+        RefusalCode.WORKFLOW_BLACKLISTED,
+    )
+    assert ask_one(engine, request("blacklisted", "k3")).code is RefusalCode.WORKFLOW_BLACKLISTED
+    assert ask_one(engine, request("blacklisted", "k1")) == first
+
+
+def test_a_probe_that_is_read_again_is_still_the_probe(engine: sa.Engine) -> None:
+    given_states(engine)
+    given_half_open(engine)
+    asked = request("blacklisted", "k1", position="requests/0/0")
+    first = ask_one(engine, asked)
+    assert first.probe
+    assert ask_one(engine, asked) == first
+
+
+def test_no_probe_is_wasted_on_what_may_not_run_anyway(engine: sa.Engine) -> None:
+    given_states(engine)
+    given_half_open(engine)
+    with engine.begin() as connection:
+        hold(connection, "blacklisted", GateHoldKind.QUARANTINE)
+    assert ask_one(engine, request("blacklisted", "k1")).code is RefusalCode.WORKFLOW_BLACKLISTED
+    (row,) = rows(engine, tables.breaker_probes)
+    assert row["execution_id"] is None
+
+
+def test_32_who_ask_for_the_probe_at_once_get_one(engine: sa.Engine) -> None:
+    given_states(engine)
+    given_half_open(engine)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda number: ask_one(engine, request("blacklisted", f"k{number}")), range(32)))
+    assert sum(one.probe for one in found) == 1
+    assert sum(one.code is None for one in found) == 1
 
 
 def test_many_requests_share_a_transaction(engine: sa.Engine) -> None:
