@@ -17,7 +17,6 @@ from lifecycle import tables
 from lifecycle.admission.facts import WorkflowFacts, read_blocked_dispatchers, read_facts
 from lifecycle.admission.predicate import Facts, why_not
 from lifecycle.breaker.half_open import probe_lease
-from lifecycle.breaker.half_open import probe_lease, probes_among, ready_among
 from lifecycle.ids import stable_id
 from lifecycle.kinds import AdmissionVerdict, GateHoldKind, RefusalCode, Trigger
 
@@ -122,7 +121,6 @@ def answer(connection: sa.Connection, requests: Sequence[Request]) -> list[Answe
     parents = {request.parent_execution_id for request in requests if request.parent_execution_id is not None}
     dispatchers = read_blocked_dispatchers(connection, parents)
     wanted: dict[str, _Row] = {}
-    may_probe: set[str] = set()
     asked: list[str | None] = []
     only_blacklisted: list[_Row] = []
     for request in requests:
@@ -133,12 +131,13 @@ def answer(connection: sa.Connection, requests: Sequence[Request]) -> list[Answe
         execution_id = execution_id_of(known.tenant_id, request.idempotency_key)
         asked.append(execution_id)
         if execution_id not in wanted:
-            wanted[execution_id] = _row(request, known, execution_id, dispatchers)
-            if known.blacklisted and why_not(Facts(False, known.status, _holds(request, known, dispatchers))) is None:
-                may_probe.add(execution_id)
-    wanted |= _probes(connection, facts, wanted)
+            holds = _holds(request, known, dispatchers)
+            wanted[execution_id] = row = _row(request, known, execution_id, holds)
+            if row.code is RefusalCode.WORKFLOW_BLACKLISTED and why_not(Facts(False, known.status, holds)) is None:
+                only_blacklisted.append(row)
+    wanted |= _probes(connection, facts, only_blacklisted)
     positions = {request.position for request in requests if request.position is not None}
-    answers = _keep(connection, wanted, positions, may_probe)
+    answers = _keep(connection, wanted, positions)
     return [
         Unanswerable.UNKNOWN_WORKFLOW if execution_id is None else _of_request(answers[execution_id], request)
         for request, execution_id in zip(requests, asked, strict=True)
@@ -149,12 +148,6 @@ def find_answer(connection: sa.Connection, execution_id: str) -> Answer | None:
     """What was answered for an execution; None when nobody asked. Whose it is says the answer."""
     row = connection.execute(sa.select(tables.admissions).where(_admissions.execution_id == execution_id)).first()
     return None if row is None else _read(row)
-
-
-def _holds(request: Request, known: WorkflowFacts, dispatchers: set[tuple[str, str]]) -> frozenset[GateHoldKind]:
-    if request.parent_execution_id is not None and (known.tenant_id, request.parent_execution_id) in dispatchers:
-        return known.holds | {GateHoldKind.BLOCK_DISPATCH}
-    return known.holds
 
 
 def _holds(request: Request, known: WorkflowFacts, dispatchers: Set[tuple[str, str]]) -> Set[GateHoldKind]:
@@ -205,13 +198,8 @@ def _probes(
     return admitted
 
 
-def _keep(
-    connection: sa.Connection, wanted: Mapping[str, _Row], positions: Set[str], may_probe: Set[str]
-) -> Mapping[str, Answer]:
-    """Write rows that are not there yet; the answer of each, the new or the old one.
-
-    `may_probe` are those that nothing but the blacklist stands in the way of.
-    """
+def _keep(connection: sa.Connection, wanted: Mapping[str, _Row], positions: Set[str]) -> Mapping[str, Answer]:
+    """Write rows that are not there yet; the answer of each, the new or the old one."""
     if not wanted:
         return {}
     # In one order for everybody, so that batches with the same keys can't wait for each other in a circle.
@@ -236,8 +224,6 @@ def _keep(
             position=row.position,
             decided_at=decided_at,
         )
-    # Only new ones: an answer that was given stands, and its execution would never run.
-    answers |= _admit_probes(connection, [answers[one] for one in wanted if one in may_probe and one in written])
     known = [execution_id for execution_id in wanted if execution_id not in written]
     if known:
         # A statement of its own sees what those have committed whom the insert waited for.
@@ -245,31 +231,8 @@ def _keep(
             sa.select(tables.admissions).where(_admissions.execution_id == sa.any_(sa.literal(known, _UUIDS)))
         )
         answers |= {row.execution_id: _read(row) for row in found}
-        probes = [answers[one] for one in known if one in may_probe and answers[one].probe]
-        running = probes_among(connection, [(one.tenant_id, one.workflow_id, one.execution_id) for one in probes])
-        held = {execution_id for _, _, execution_id in running}
-        answers |= _refuse_late(connection, wanted, [answers[one] for one in known if one not in held], positions)
+        answers |= _refuse_late(connection, wanted, [answers[one] for one in known], positions)
     return answers
-
-
-def _admit_probes(connection: sa.Connection, refused: Sequence[Answer]) -> Mapping[str, Answer]:
-    """Admit at most one execution of each workflow whose breaker is half open (40.2). No statement for none."""
-    ready, now = ready_among(connection, {(one.tenant_id, one.workflow_id) for one in refused})
-    leased = []
-    for one in refused:
-        key = (one.tenant_id, one.workflow_id)
-        if key in ready and probe_lease(connection, *key, one.execution_id, now):
-            ready.discard(key)
-            leased.append(one.execution_id)
-    if not leased:
-        return {}
-    found = connection.execute(
-        sa.update(tables.admissions)
-        .where(_admissions.execution_id == sa.any_(sa.literal(leased, _UUIDS)))
-        .values(verdict=AdmissionVerdict.ADMITTED, code=None, probe=True)
-        .returning(tables.admissions)
-    )
-    return {row.execution_id: _read(row) for row in found}
 
 
 def _refuse_late(
