@@ -32,8 +32,8 @@ def _whole(value: object) -> object:
 
 
 #: A whole number of JSON, which 5.0 is as well as 5; texts and truth values are none.
-_Threshold = Annotated[int, BeforeValidator(_whole), Field(ge=_THRESHOLD[0], le=_THRESHOLD[1], strict=True)]
-_Window = Annotated[int, BeforeValidator(_whole), Field(ge=_WINDOW[0], le=_WINDOW[1], strict=True)]
+_Threshold = Annotated[int, Field(ge=_THRESHOLD[0], le=_THRESHOLD[1], strict=True), BeforeValidator(_whole)]
+_Window = Annotated[int, Field(ge=_WINDOW[0], le=_WINDOW[1], strict=True), BeforeValidator(_whole)]
 
 
 class SystemConfigRequest(BaseModel):
