@@ -17,6 +17,7 @@ from lifecycle.breaker.half_open import (
     probe_succeeded,
     probes_among,
 )
+from lifecycle.breaker.probe_results import End, settle_probes
 from lifecycle.options import LifecycleOptions
 from tests.lifecycle.breaker_given import put_on, take_off
 from tests.lifecycle.given import given_world, row, rows
@@ -154,6 +155,33 @@ def test_a_policy_s_probes_follow_its_decision_and_a_stuck_one_fails(engine: sa.
     apply(engine, [stuck("x")])
     closed = row(engine, tables.breaker_probes)
     assert (closed["execution_id"], closed["failures"], closed["cool_down"]) == (None, 1, 2 * POLICY.after)
+
+
+@pytest.mark.parametrize(
+    ("ends", "listed", "failures"),
+    [
+        pytest.param([("x", True)], False, 0, id="the probe's good end releases the workflow"),
+        pytest.param([("x", False)], True, 1, id="its bad end does not"),
+        pytest.param([("y", True), ("z", False)], True, 0, id="ends of other executions say nothing"),
+        pytest.param([("x", False), ("x", True)], True, 1, id="the first end counts: failed, then ended well"),
+        pytest.param([("x", True), ("x", False)], False, 0, id="the first end counts: ended well, then failed"),
+    ],
+)
+def test_run_events_settle_probes(
+    engine: sa.Engine, ends: list[tuple[str, bool]], *, listed: bool, failures: int
+) -> None:
+    given_world(engine)
+    with engine.connect() as connection:
+        now = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    given_blacklisted(engine, now - POLICY.after)
+    with engine.begin() as connection:
+        assert probe_lease(connection, "t1", "wf1", "x", now)
+    with engine.begin() as connection:
+        settle_probes(
+            connection, [End("t1", "wf1", run, succeeded) for run, succeeded in ends], options=LifecycleOptions()
+        )
+    assert is_listed(engine) is listed
+    assert row(engine, tables.breaker_probes)["failures"] == failures
 
 
 def test_probes_are_found_among_many_executions(engine: sa.Engine) -> None:
