@@ -22,6 +22,7 @@ class DecisionKind(StrEnum):
     EXECUTION_RECOVERED = "execution_recovered"  #: an execution called stuck has moved again (20.3)
     BLACKLIST_WORKFLOW = "blacklist_workflow"  #: a workflow keeps getting stuck (20.4)
     CREDIT_INCIDENT = "credit_incident"  #: a run cost far more than its scenario usually does (20.5)
+    SPEND_ANOMALY = "spend_anomaly"  #: more is spent in an hour, or from week to week, than usually (50.9)
     SILENCE = "silence"  #: nothing comes any more (20.6)
 
 
@@ -40,6 +41,8 @@ class ReasonCode(StrEnum):
     ABSOLUTE_CAP = "absolute_cap"  #: its credits alone, whatever they are compared with
     PII_EXPOSURE = "pii_exposure"  #: the sender's flag
     REGULATORY_DATA = "regulatory_data"  #: the sender's flag
+    SPEND_BURST = "spend_burst"  #: an hour spent more than such an hour ever did
+    SPEND_DRIFT = "spend_drift"  #: the last week spent more a day than the weeks before
     NO_RUNS = "no_runs"  #: no run in the whole stream for too long
     WORKFLOW_QUIET = "workflow_quiet"  #: no run of a workflow for several of its periods
 

@@ -80,6 +80,6 @@ class Drift(msgspec.Struct, array_like=True, gc=False):
         known = days if weeks == 1 else days[:-DAYS_A_WEEK]
         apart = [known[at] - known[at - DAYS_A_WEEK] for at in range(DAYS_A_WEEK, len(known))]
         mean = sum(apart) / len(apart)
-        variance = sum((one - mean) ** 2 for one in apart) / (len(apart) - 1) / 2
+        variance = sum((one - mean) * (one - mean) for one in apart) / (len(apart) - 1) / 2
         spread = max(sqrt(variance), LEAST_SPREAD * before)
         return lately, before, spread * sqrt(1 / DAYS_A_WEEK + 1 / len(earlier))
