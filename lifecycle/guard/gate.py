@@ -10,12 +10,13 @@ from lifecycle.actors import ActorContext
 from lifecycle.blacklist import Trip, blacklist_tripped
 from lifecycle.blacklisted import is_on_blacklist, is_released_since
 from lifecycle.blocking import BlockOutcome, BlockResult, request_block_for_credentials
+from lifecycle.guard.afterwards import Incident, incidents_about, tell_monitor_of_end
 from lifecycle.guard.arithmetic import Hit, is_provider_incident
 from lifecycle.guard.counts import NO_SYSTEM, hits_near, record_stop, spent_budget, take_guard_lock
-from lifecycle.guard.holds import HeldDecision, put_on_hold
-from lifecycle.guard.incidents import keep_open, open_incident, open_incidents
+from lifecycle.guard.holds import HeldDecision, end_hold, find_hold, put_on_hold
+from lifecycle.guard.incidents import keep_open, open_incident
 from lifecycle.guard.told import tell_of_holds
-from lifecycle.kinds import DecisionKind, HoldKind, StopKind
+from lifecycle.kinds import DecisionKind, HoldKind, HoldStatus, StopKind
 from lifecycle.options import LifecycleOptions
 from lifecycle.refusals import Refusal
 from lifecycle.statuses import Status
@@ -105,8 +106,17 @@ class _Bounds:
         self.version = version
         keys = frozenset(system.key for system in systems)
         causes = keys if len(keys) == 1 else keys & self._cause() or keys
-        incidents = open_incidents(self.connection, keys)
-        for key in sorted(causes - incidents.keys()):
+        about = incidents_about(
+            self.connection,
+            keys,
+            tenant_id=version.tenant_id,
+            workflow_id=version.workflow_id,
+            decision_id=self.decision_id,
+            at=self.occurred_at,
+        )
+        incidents = {key: incident.id for key, incident in about.open.items()}
+        unheard = {key: incident for key, incident in about.unheard.items() if key not in incidents}
+        for key in sorted(causes - incidents.keys() - unheard.keys()):
             hits = [
                 *hits_near(self.connection, key, self.occurred_at, self.options.guard.incident_window),
                 Hit(version.tenant_id, self.occurred_at),
@@ -121,12 +131,18 @@ class _Bounds:
                     actor_context=self.actor_context,
                     options=self.options,
                 )
-        self.counted = causes - incidents.keys()
+        self.counted = causes - incidents.keys() - unheard.keys()
         if not self.counted:
-            incident_id = incidents[min(causes)]
-            self._hold(version, causes, HoldKind.PROVIDER_INCIDENT, incident_id)
-            for key in sorted(causes):
-                keep_open(self.connection, incidents[key], self.occurred_at)
+            waits_for = [incidents[key] for key in sorted(causes & incidents.keys())]
+            over = [unheard[key] for key in sorted(causes & unheard.keys())]
+            if waits_for:
+                self._hold(version, causes, HoldKind.PROVIDER_INCIDENT, waits_for[0])
+            else:
+                self._hold_no_longer(version, causes, over[0])
+            for incident_id in waits_for:
+                keep_open(self.connection, incident_id, self.occurred_at)
+            for incident in over:
+                self._tell_again(version, incident)
             return ()
         if version.status is not Status.BLOCKED:
             spent = spent_budget(self.connection, self.options.guard)
@@ -134,15 +150,34 @@ class _Bounds:
                 self._hold(version, self.counted, HoldKind.BLAST_RADIUS, None)
                 tell_of_holds(self.connection, limit=spent, decision_id=self.decision_id, options=self.options)
                 return ()
-        return [system for system in systems if system.key not in incidents]
+        return [system for system in systems if system.key not in incidents.keys() | unheard.keys()]
 
     def _cause(self) -> set[str]:
         if self.cause_system is None:
             return set()
         return {system.key for system in find_systems(self.connection, [self.cause_system])}
 
-    def _hold(self, version: LockedVersion, systems: Iterable[str], kind: HoldKind, incident_id: str | None) -> None:
-        put_on_hold(
+    def _hold_no_longer(self, version: LockedVersion, systems: Iterable[str], incident: Incident) -> None:
+        """Keep what was not done beside what waited while the incident was open."""
+        hold_id = self._hold(version, systems, HoldKind.PROVIDER_INCIDENT, incident.id)
+        if hold_id is not None:
+            row = find_hold(self.connection, hold_id)
+            end_hold(self.connection, row, HoldStatus.ENDED, actor_context=self.actor_context, reason=None)
+
+    def _tell_again(self, version: LockedVersion, incident: Incident) -> None:
+        tell_monitor_of_end(
+            self.connection,
+            incident,
+            tenant_id=version.tenant_id,
+            workflow_id=version.workflow_id,
+            cause=f"{incident.id}:{self.decision_id}",
+            now=version.now,
+        )
+
+    def _hold(
+        self, version: LockedVersion, systems: Iterable[str], kind: HoldKind, incident_id: str | None
+    ) -> str | None:
+        return put_on_hold(
             self.connection,
             HeldDecision(
                 tenant_id=version.tenant_id,

@@ -103,6 +103,11 @@ def put_on_hold(
     return hold_id
 
 
+def find_hold(connection: sa.Connection, hold_id: str) -> sa.Row[Any]:
+    """A hold that this transaction has written."""
+    return connection.execute(sa.select(tables.holds).where(_holds.id == hold_id)).one()
+
+
 def lock_hold(connection: sa.Connection, hold_id: str, actor_context: ActorContext) -> sa.Row[Any]:
     """The hold, locked; `LifecycleError` when there is none, or the asking one may not decide on it."""
     row = connection.execute(sa.select(tables.holds).where(_holds.id == hold_id).with_for_update()).first()

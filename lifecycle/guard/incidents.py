@@ -3,7 +3,7 @@
 They end when it is quiet, or by hand. All of it happens under the guard's lock.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -15,12 +15,12 @@ from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry, write_audit
 from lifecycle.capabilities import Capability
-from lifecycle.control_events import ControlKind, put_control_event
 from lifecycle.errors import ErrorCode, LifecycleError
+from lifecycle.guard.afterwards import Incident, concerned, tell_monitor_of_end
 from lifecycle.guard.arithmetic import Hit
 from lifecycle.guard.counts import take_guard_lock
 from lifecycle.guard.holds import HeldDecision, end_hold, put_on_hold, set_decision_outcome
-from lifecycle.guard.told import close_incident_task, take_back_client_notices, tell_of_incident
+from lifecycle.guard.told import clients_heard, close_incident_task, take_back_client_notices, tell_of_incident
 from lifecycle.ids import stable_id
 from lifecycle.kinds import (
     AuditAction,
@@ -43,16 +43,6 @@ _holds = tables.holds.c
 
 #: `reason_code` of what an incident takes back.
 PROVIDER_INCIDENT = "provider_incident"
-
-
-def open_incidents(connection: sa.Connection, system_keys: Collection[str]) -> dict[str, str]:
-    """The ids of the incidents that are open for these systems, by system."""
-    found = connection.execute(
-        sa.select(_incidents.system_key, _incidents.id).where(
-            _incidents.system_key.in_(system_keys), _incidents.closed_at.is_(None)
-        )
-    )
-    return {row.system_key: row.id for row in found}
 
 
 def open_incident(
@@ -135,28 +125,20 @@ def end_incident(connection: sa.Connection, *, incident_id: str, actor_context: 
         .where(_incidents.id == incident_id)
         .values(closed_at=row.now, closed_by=actor_context.actor)
     )
+    incident = Incident.of(row, closed_at=row.now)
     holds = connection.execute(
         sa.select(tables.holds)
-        .where(_holds.incident_id == incident_id)
+        .where(concerned(incident))
         .order_by(_holds.tenant_id, _holds.workflow_id, _holds.id)
         .with_for_update()
     ).all()
     for hold in holds:
-        if hold.status == HoldStatus.HELD:
+        # One that waits for several incidents is of one of them, and ends with that.
+        if hold.status == HoldStatus.HELD and hold.incident_id == incident_id:
             end_hold(connection, hold, HoldStatus.ENDED, actor_context=actor_context, reason=None)
     for (tenant_id, workflow_id), _ in groupby(holds, lambda hold: (hold.tenant_id, hold.workflow_id)):
-        put_control_event(
-            connection,
-            kind=ControlKind.HOLD_ENDED,
-            cause=incident_id,
-            tenant_id=tenant_id,
-            workflow_id=workflow_id,
-            occurred_at=row.now,
-            fields={
-                "system_key": row.system_key,
-                "from": row.began_at.isoformat(),
-                "to": max(row.now, row.last_failure_at).isoformat(),
-            },
+        tell_monitor_of_end(
+            connection, incident, tenant_id=tenant_id, workflow_id=workflow_id, cause=incident_id, now=row.now
         )
     close_incident_task(connection, incident_id, actor_context=actor_context)
     write_audit(
@@ -250,9 +232,9 @@ def _take_back_block(
         )
     ).first()
     assert version.block_episode_id is not None  # a constraint says so of what is blocked
-    unheard = take_back_client_notices(connection, version.block_episode_id)
+    heard = clients_heard(connection, version.block_episode_id)
     try:
-        lift_reasons(
+        unblocked = lift_reasons(
             connection,
             version,
             kinds=(BlockKind.CREDENTIALS,),
@@ -264,10 +246,10 @@ def _take_back_block(
             system_keys=None if others is None else {stop.system_key},
         )
     except LifecycleError:
-        return  # another version went Live in its place meanwhile: there is nothing to give back
-    if unheard:
+        return  # another version went Live in its place meanwhile: it stays blocked, and its client hears of it
+    if unblocked:
         # Who never heard of the block need not hear that it is over.
-        take_back_client_notices(connection, version.block_episode_id)
+        take_back_client_notices(connection, version.block_episode_id, of_the_end=not heard)
     write_audit(
         connection,
         tenant_id=stop.tenant_id,

@@ -116,13 +116,32 @@ def tell_of_holds(connection: sa.Connection, *, limit: int, decision_id: str, op
     )
 
 
-def take_back_client_notices(connection: sa.Connection, episode_id: str) -> bool:
-    """Cancel what clients would be told in an episode and have not seen; True when none of them has heard of it."""
-    of_clients = (_notifications.episode_id == episode_id, _notifications.audience == Audience.CLIENT)
+def clients_heard(connection: sa.Connection, episode_id: str) -> bool:
+    """Whether a client got a message of an episode; one in the console counts when it was read."""
+    return (
+        connection.execute(
+            sa.select(_notifications.id)
+            .where(
+                _notifications.episode_id == episode_id,
+                _notifications.audience == Audience.CLIENT,
+                _notifications.status == NotificationStatus.DELIVERED,
+                sa.or_(_notifications.channel != Channel.IN_APP, _notifications.read_at.is_not(None)),
+            )
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
+def take_back_client_notices(connection: sa.Connection, episode_id: str, *, of_the_end: bool) -> None:
+    """Cancel what clients would be told of a block and have not seen; with `of_the_end` also that it is over."""
+    templates = [Template.AUTOMATION_BLOCKED, *([Template.AUTOMATION_UNBLOCKED] if of_the_end else [])]
     connection.execute(
         sa.update(tables.notifications)
         .where(
-            *of_clients,
+            _notifications.episode_id == episode_id,
+            _notifications.audience == Audience.CLIENT,
+            _notifications.template.in_(templates),
             sa.or_(
                 _notifications.status == NotificationStatus.PENDING,
                 sa.and_(_notifications.channel == Channel.IN_APP, _notifications.read_at.is_(None)),
@@ -130,10 +149,6 @@ def take_back_client_notices(connection: sa.Connection, episode_id: str) -> bool
         )
         .values(status=NotificationStatus.CANCELLED)
     )
-    heard = connection.execute(
-        sa.select(_notifications.id).where(*of_clients, _notifications.status == NotificationStatus.DELIVERED).limit(1)
-    ).first()
-    return heard is None
 
 
 def close_incident_task(connection: sa.Connection, incident_id: str, *, actor_context: ActorContext) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from dataflows.decisions import ReasonCode
 from lifecycle import tables
 from lifecycle.actors import WORKER, ActorContext
 from lifecycle.capabilities import CAPABILITIES, Role
@@ -15,12 +16,19 @@ from lifecycle.guard.holds import reject_hold
 from lifecycle.guard.incidents import end_incident, end_quiet_incidents
 from lifecycle.guard.release import release_hold
 from lifecycle.options import LifecycleOptions
+from lifecycle.seed import seed
 from tests.lifecycle.given import row, rows
 from tests.lifecycle.guard_given import apply, block_of, given_tenants, statuses
-from tests.sinks.given import blacklists
+from tests.sinks.given import T0, blacklists
 
 OPS_ADMIN = ActorContext.of_user("otto", "test", CAPABILITIES[Role.OPS_ADMIN])
 VIEWER = ActorContext.of_user("vera", "test", CAPABILITIES[Role.VIEWER])
+
+
+def after(engine: sa.Engine, *, minutes: float) -> float:
+    """The minute in event time that is so long after the newest end of an incident."""
+    ends = [incident["closed_at"] for incident in rows(engine, tables.provider_incidents)]
+    return float((max(ends) - T0) / timedelta(minutes=1)) + minutes
 
 
 def test_the_fifth_tenant_opens_an_incident_and_the_first_four_are_taken_back(engine: sa.Engine) -> None:
@@ -73,6 +81,51 @@ def test_what_is_taken_back_is_audited_and_its_tasks_are_cancelled(engine: sa.En
     assert history == [(None, "Live"), ("Live", "Blocked"), ("Blocked", "Live")]
 
 
+def client_notices(engine: sa.Engine, tenant_id: str) -> set[tuple[str, str]]:
+    """Template and status of what a tenant's people are told."""
+    found = rows(engine, tables.notifications, tenant_id=tenant_id, audience="client")
+    return {(one["template"], one["status"]) for one in found}
+
+
+def test_the_client_of_a_block_that_stays_hears_of_it(engine: sa.Engine) -> None:
+    given_tenants(engine, 6)
+    apply(engine, [block_of(0, "mail", at=0), block_of(0, "crm", "mail", at=0.5, cause="e9")])
+    apply(engine, [block_of(n, at=n) for n in range(1, 5)])
+    assert statuses(engine) == {"v000": "Blocked"}
+    assert client_notices(engine, "t000") == {("automation_blocked", "pending")}
+    assert client_notices(engine, "t001") >= {("automation_blocked", "cancelled")}
+
+
+def test_a_block_that_cannot_be_taken_back_stays_and_its_client_hears_of_it(engine: sa.Engine) -> None:
+    given_tenants(engine, 5)
+    apply(engine, [block_of(0, at=0)])
+    with engine.begin() as connection:  # another version goes Live in its place
+        seed(connection, {"automation_versions": [
+            {"id": "v000b", "tenant_id": "t000", "automation_id": "a000", "version": 2, "status": "Live"}
+        ]})  # fmt: skip
+    apply(engine, [block_of(n, at=n) for n in range(1, 5)])
+    assert statuses(engine) == {"v000": "Blocked"}
+    assert client_notices(engine, "t000") == {("automation_blocked", "pending")}
+
+
+def test_a_client_who_heard_of_a_block_hears_that_it_is_over(engine: sa.Engine) -> None:
+    given_tenants(engine, 5)
+    apply(engine, [block_of(0, at=0)])
+    with engine.begin() as connection:
+        connection.execute(
+            sa.update(tables.notifications)
+            .where(tables.notifications.c.audience == "client", tables.notifications.c.channel == "email")
+            .values(status="delivered", delivered_at=sa.func.now())
+        )
+    apply(engine, [block_of(n, at=n) for n in range(1, 5)])
+    assert statuses(engine) == {}
+    assert ("automation_unblocked", "pending") in client_notices(engine, "t000")
+    assert client_notices(engine, "t001") == {
+        ("automation_blocked", "cancelled"),
+        ("automation_unblocked", "cancelled"),
+    }
+
+
 def test_blocks_of_ten_minutes_ago_in_event_time_are_no_part_of_it(engine: sa.Engine) -> None:
     given_tenants(engine, 6)
     apply(engine, [block_of(0, at=0), *(block_of(n, at=10 + n) for n in range(1, 5))])
@@ -122,7 +175,102 @@ def test_the_end_tells_the_monitor_of_every_workflow_concerned(engine: sa.Engine
     assert row(engine, tables.tasks, tenant_id=None)["status"] == "complete"
     assert row(engine, tables.provider_incidents)["closed_by"] == "otto"
     # What fails afterwards is judged for itself.
-    assert apply(engine, [block_of(0, at=200, cause="later")]) == ["applied blocked"]
+    assert apply(engine, [block_of(0, at=after(engine, minutes=2), cause="later")]) == ["applied blocked"]
+
+
+def end_all(engine: sa.Engine) -> None:
+    """End every incident, as an operations' admin does."""
+    for incident in rows(engine, tables.provider_incidents):
+        with engine.begin() as connection:
+            end_incident(connection, incident_id=incident["id"], actor_context=OPS_ADMIN)
+
+
+def told(engine: sa.Engine, workflow_id: str) -> list[str]:
+    """The systems whose failures the monitor was told to forget, for a workflow, in the order of telling."""
+    events = rows(engine, tables.outbox_events, type="hold_ended", message_key=workflow_id)
+    return [event["payload"]["system_key"] for event in sorted(events, key=lambda event: event["sequence"])]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        pytest.param(-60, "held held", id="failed while it was open"),
+        pytest.param(0.5, "held held", id="failed when the monitor may not have heard"),
+        pytest.param(1.5, "applied blocked", id="failed afresh"),
+    ],
+)
+def test_a_decision_under_way_when_its_incident_ends_blocks_nobody(
+    engine: sa.Engine, minutes: float, said: str
+) -> None:
+    given_tenants(engine, 6)
+    apply(engine, [block_of(n, at=n) for n in range(6)])
+    end_all(engine)
+    assert apply(engine, [block_of(5, at=after(engine, minutes=minutes), cause="under way")]) == [said]
+    assert statuses(engine) == ({} if said == "held held" else {"v005": "Blocked"})
+    # It is told again: the monitor may have counted since it heard of the end.
+    assert told(engine, "w005") == ["crm"] * (2 if said == "held held" else 1)
+    assert {hold["status"] for hold in rows(engine, tables.holds)} == {"ended"}
+
+
+def test_the_first_decision_after_an_incident_does_not_count_on_failures_in_it(engine: sa.Engine) -> None:
+    given_tenants(engine, 8)
+    apply(engine, [block_of(n, at=n) for n in range(5)])
+    end_all(engine)
+    later = after(engine, minutes=30)
+    # Two of its failures may have been the provider's: nothing was decided about it meanwhile.
+    assert apply(engine, [block_of(7, at=later, cause="third")]) == ["held held"]
+    assert told(engine, "w007") == ["crm"]
+    assert apply(engine, [block_of(7, at=later + 1, cause="fourth")]) == ["applied blocked"]
+
+
+def test_a_day_after_an_incident_nobody_thinks_of_it_any_more(engine: sa.Engine) -> None:
+    given_tenants(engine, 8)
+    apply(engine, [block_of(n, at=n) for n in range(5)])
+    end_all(engine)
+    assert apply(engine, [block_of(7, at=after(engine, minutes=25 * 60))]) == ["applied blocked"]
+
+
+def test_a_credential_that_is_known_to_be_bad_is_no_failure_of_an_incident(engine: sa.Engine) -> None:
+    given_tenants(engine, 8)
+    apply(engine, [block_of(n, at=n) for n in range(5)])
+    end_all(engine)
+    known = {"reason_code": ReasonCode.INTEGRATION_MONITOR, "evidence": []}
+    while_open, later = after(engine, minutes=-60), after(engine, minutes=0.5)
+    said = apply(engine, [block_of(6, at=while_open, **known), block_of(7, at=later, **known)])
+    assert said == ["held held", "applied blocked"]
+
+
+def test_the_block_for_another_system_does_not_name_the_one_that_had_an_incident(engine: sa.Engine) -> None:
+    given_tenants(engine, 8)
+    apply(engine, [block_of(n, at=n) for n in range(5)])
+    end_all(engine)
+    assert apply(engine, [block_of(6, "mail", "crm", at=after(engine, minutes=-60))]) == ["applied blocked"]
+    assert row(engine, tables.block_reasons, automation_version_id="v006")["failed_systems"] == ["mail"]
+
+
+def test_what_waits_for_two_incidents_hears_of_both_ends(engine: sa.Engine) -> None:
+    given_tenants(engine, 12)
+    apply(engine, [block_of(n, at=n) for n in range(5)])
+    apply(engine, [block_of(n, "mail", at=n) for n in range(5, 10)])
+    assert apply(engine, [block_of(11, "crm", "mail", at=11, observed={})]) == ["held held"]
+    first = row(engine, tables.provider_incidents, system_key="mail")
+    with engine.begin() as connection:
+        end_incident(connection, incident_id=first["id"], actor_context=OPS_ADMIN)
+    assert told(engine, "w011") == ["mail"]
+    assert row(engine, tables.holds, tenant_id="t011")["status"] == "held"
+    end_all(engine)
+    assert told(engine, "w011") == ["mail", "crm"]
+    assert row(engine, tables.holds, tenant_id="t011")["status"] == "ended"
+
+
+def test_what_is_said_again_after_an_end_is_a_repeat(engine: sa.Engine) -> None:
+    given_tenants(engine, 6)
+    storm = [block_of(n, at=n) for n in range(6)]
+    apply(engine, storm)
+    end_all(engine)
+    before = (rows(engine, tables.holds), rows(engine, tables.outbox_events))
+    assert apply(engine, storm) == ["duplicate None"] * 6
+    assert (rows(engine, tables.holds), rows(engine, tables.outbox_events)) == before
 
 
 def test_an_incident_ends_by_itself_when_it_was_quiet(engine: sa.Engine) -> None:
