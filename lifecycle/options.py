@@ -1,6 +1,7 @@
 """What the lifecycle is told from outside: addresses, and which statuses an automatic block may start from."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from urllib.parse import quote
 
@@ -30,6 +31,8 @@ class LifecycleOptions:
     #: Those of Slack, webhook and on-call that are set up; email and in-app always are.
     channels: frozenset[Channel] = frozenset()
     guard: GuardPolicy = field(default_factory=GuardPolicy)
+    #: For how long the gate remembers an answer.
+    answers_kept: timedelta = timedelta(days=7)
 
     @classmethod
     def of(cls, settings: Settings) -> "LifecycleOptions":
@@ -47,6 +50,7 @@ class LifecycleOptions:
                 if address is not None
             ),
             guard=GuardPolicy(**settings.guard.model_dump()),
+            answers_kept=settings.gate.answers_kept,
             **settings.lifecycle.model_dump(),
         )
 

@@ -4,6 +4,7 @@ import procrastinate
 import sqlalchemy as sa
 
 from lifecycle.actors import WORKER
+from lifecycle.admission.retention import forget_answers
 from lifecycle.guard.incidents import end_quiet_incidents
 from lifecycle.options import LifecycleOptions
 from lifecycle.platform import Platform
@@ -13,6 +14,7 @@ SCHEDULES_QUEUE = "schedules"
 
 #: Twice a minute; six fields, the last is seconds.
 _OFTEN = "* * * * * */30"
+_SELDOM = "17 * * * *"
 
 
 def add_schedules(
@@ -25,6 +27,11 @@ def add_schedules(
     def end_quiet(timestamp: int) -> None:  # noqa: ARG001  (the queue's signature)
         with engine.begin() as connection:
             end_quiet_incidents(connection, actor_context=WORKER, options=options)
+
+    @app.periodic(cron=_SELDOM)
+    @app.task(name="forget_answers", queue=SCHEDULES_QUEUE, queueing_lock="forget_answers")
+    def forget(timestamp: int) -> None:  # noqa: ARG001
+        forget_answers(engine, options.answers_kept)
 
     if platform is not None:
 

@@ -12,6 +12,7 @@ from lifecycle import tables
 from lifecycle.actors import MONITOR
 from lifecycle.admission.admissions import Answer, Unanswerable, execution_id_of, find_answer
 from lifecycle.admission.gate_holds import put_gate_hold, release_gate_hold
+from lifecycle.admission.retention import forget_answers
 from lifecycle.breaker.half_open import HalfOpenPolicy, begin_cool_down
 from lifecycle.kinds import AdmissionVerdict, AuditAction, GateHoldKind, RefusalCode, Trigger
 from tests.lifecycle.admission_given import (
@@ -272,3 +273,17 @@ def test_many_requests_share_a_transaction(engine: sa.Engine) -> None:
     assert {one.verdict for one in answers if isinstance(one, Answer)} == {AdmissionVerdict.ADMITTED}
     assert len({one.execution_id for one in answers if isinstance(one, Answer)}) == len(asked)
     assert ask(engine, *asked) == answers
+
+
+def test_old_answers_are_forgotten_and_their_keys_answered_anew(engine: sa.Engine) -> None:
+    given_states(engine)
+    old, young = ask_one(engine, request("live", "old")), ask_one(engine, request("live", "young"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE admissions SET decided_at = now() - interval '8 days' WHERE idempotency_key = 'old'"
+        )
+    assert forget_answers(engine, timedelta(days=7)) == 1
+    assert forget_answers(engine, timedelta(days=7)) == 0
+    assert ask_one(engine, request("live", "young")) == young
+    again = ask_one(engine, request("live", "old"))
+    assert (again.execution_id, again.decided_at > old.decided_at) == (old.execution_id, True)
