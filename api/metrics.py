@@ -15,7 +15,7 @@ from config import metrics
 from config.metrics import ReadGauge
 from lifecycle.dead_letter_replays import count_replayed
 from lifecycle.decisions import count_decisions
-from lifecycle.kinds import DecisionKind, HoldKind, Priority, TaskKind
+from lifecycle.kinds import CaseSeverity, DecisionKind, HoldKind, Priority, TaskKind
 from lifecycle.overview import read_overview
 
 router = APIRouter()
@@ -64,6 +64,9 @@ class _DatabaseCollector(Collector):
         )
         yield _gauge(metrics.PROVIDER_INCIDENTS, {(): overview.provider_incidents})
         yield _gauge(metrics.HOLDS, {(kind.value,): overview.holds.get(kind, 0) for kind in HoldKind})
+        yield _gauge(
+            metrics.CASES_OPEN, {(severity.value,): overview.cases_open.get(severity, 0) for severity in CaseSeverity}
+        )
         yield _gauge(metrics.PLATFORM_INTENTS, {(): overview.platform_intents})
         yield _gauge(metrics.DECISIONS_RECORDED, _by_kind(decisions))
         yield _gauge(metrics.DEAD_LETTERS_REPLAYED, {(code,): count for code, count in replayed.items()})

@@ -45,6 +45,9 @@ SINK_RETRIES = Counter("breakwater_sink_retries_total", "Batches tried again bec
 CREDIT_RUNS_RECORDED = Counter(
     "breakwater_credit_runs_total", "Runs with credits handed to the ledger, by what became of them.", ["outcome"]
 )
+CREDIT_CASES_OVERDUE = Counter(
+    "breakwater_credit_cases_overdue_total", "Credit cases that nobody acknowledged in time, by severity.", ["severity"]
+)
 BLOCK_SKIPPED = Counter(
     "breakwater_block_skipped_total",
     "Credential blocks not applied because of the automation's status.",
@@ -109,6 +112,7 @@ WORKFLOWS_BLACKLISTED = ReadGauge("breakwater_workflows_blacklisted", "Workflows
 TASKS_OPEN = ReadGauge("breakwater_tasks_open", "Open tasks, by kind and priority.", ("kind", "priority"))
 PROVIDER_INCIDENTS = ReadGauge("breakwater_provider_incidents", "Provider incidents that are open now.")
 HOLDS = ReadGauge("breakwater_holds", "Decisions that the guard holds now, by the kind of hold.", ("kind",))
+CASES_OPEN = ReadGauge("breakwater_cases_open", "Credit cases that are not resolved, by severity.", ("severity",))
 PLATFORM_INTENTS = ReadGauge("breakwater_platform_intents", "What was asked of the platform and is not settled yet.")
 DECISIONS_RECORDED = ReadGauge(
     "breakwater_decisions_recorded", "Decisions in the database, by kind (applied, refused or held).", ("kind",)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from lifecycle import tables
+from lifecycle.credits.case_reads import count_open_cases
 from lifecycle.intents import list_open_intents
-from lifecycle.kinds import OPEN_TASK_STATUSES, HoldKind, HoldStatus, Priority, TaskKind
+from lifecycle.kinds import OPEN_TASK_STATUSES, CaseSeverity, HoldKind, HoldStatus, Priority, TaskKind
 from lifecycle.statuses import Status
 
 
@@ -21,6 +22,8 @@ class Overview:
     provider_incidents: int
     #: Decisions that wait; kinds without any are absent.
     holds: dict[HoldKind, int]
+    #: Credit cases that are not resolved; severities without any are absent.
+    cases_open: dict[CaseSeverity, int]
     #: What was asked of the platform and is not settled.
     platform_intents: int
 
@@ -60,6 +63,7 @@ def read_overview(connection: sa.Connection) -> Overview:
     return Overview(
         provider_incidents=incidents,
         holds={HoldKind(kind): count for kind, count in holds},
+        cases_open=count_open_cases(connection),
         platform_intents=len(list_open_intents(connection)),
         automations_blocked=blocked,
         workflows_blacklisted=blacklisted,

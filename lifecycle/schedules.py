@@ -1,10 +1,13 @@
-"""What the worker does by the clock, besides the care of its queue: the guard's incidents, the platform's intents."""
+"""What the worker does by the clock, besides the care of its queue: incidents, intents, cases, health."""
 
 import procrastinate
 import sqlalchemy as sa
 
+from config.metrics import CREDIT_CASES_OVERDUE
 from lifecycle.actors import WORKER
 from lifecycle.admission.retention import forget_answers
+from lifecycle.credits.health import read_credit_health, tell_of_faults
+from lifecycle.credits.response_clocks import escalate_overdue_cases
 from lifecycle.guard.incidents import end_quiet_incidents
 from lifecycle.options import LifecycleOptions
 from lifecycle.platform import Platform
@@ -15,6 +18,7 @@ SCHEDULES_QUEUE = "schedules"
 #: Twice a minute; six fields, the last is seconds.
 _OFTEN = "* * * * * */30"
 _SELDOM = "17 * * * *"
+_HOURLY = "17 * * * *"
 
 
 def add_schedules(
@@ -27,6 +31,20 @@ def add_schedules(
     def end_quiet(timestamp: int) -> None:  # noqa: ARG001  (the queue's signature)
         with engine.begin() as connection:
             end_quiet_incidents(connection, actor_context=WORKER, options=options)
+
+    @app.periodic(cron=_OFTEN)
+    @app.task(name="escalate_overdue_cases", queue=SCHEDULES_QUEUE, queueing_lock="escalate_overdue_cases")
+    def escalate(timestamp: int) -> None:  # noqa: ARG001
+        with engine.begin() as connection:
+            overdue = escalate_overdue_cases(connection, actor_context=WORKER, options=options)
+        for severity in overdue:
+            CREDIT_CASES_OVERDUE.labels(severity).inc()
+
+    @app.periodic(cron=_HOURLY)
+    @app.task(name="check_credit_health", queue=SCHEDULES_QUEUE, queueing_lock="check_credit_health")
+    def check_credits(timestamp: int) -> None:  # noqa: ARG001
+        with engine.begin() as connection:
+            tell_of_faults(connection, read_credit_health(connection), options=options)
 
     @app.periodic(cron=_SELDOM)
     @app.task(name="forget_answers", queue=SCHEDULES_QUEUE, queueing_lock="forget_answers")
