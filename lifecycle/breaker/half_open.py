@@ -3,7 +3,7 @@
 The protocol is `probe_protocol`'s; a row's lock makes its steps follow one another. `now` is the database's clock.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -154,10 +154,15 @@ def probe_failed(connection: sa.Connection, tenant_id: str, workflow_id: str, ex
 def probes_among(connection: sa.Connection, executions: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
     """Those of (tenant, workflow, execution) that hold a lease. One look at a table of few rows."""
     asked = set(executions)
-    if not asked:
+    return probes_called(connection, {execution_id for _, _, execution_id in asked}) & asked
+
+
+def probes_called(connection: sa.Connection, execution_ids: Collection[str]) -> set[tuple[str, str, str]]:
+    """The (tenant, workflow, execution) that hold a lease, of executions with these ids. No statement for no id."""
+    if not execution_ids:
         return set()
-    held = connection.execute(_HELD, {"runs": [execution_id for _, _, execution_id in asked]})
-    return {(row.tenant_id, row.workflow_id, row.execution_id) for row in held} & asked
+    held = connection.execute(_HELD, {"runs": list(execution_ids)})
+    return {(row.tenant_id, row.workflow_id, row.execution_id) for row in held}
 
 
 def _lock_of(connection: sa.Connection, tenant_id: str, workflow_id: str, execution_id: str) -> sa.Row[Any] | None:
