@@ -10,8 +10,7 @@ from lifecycle.platform import UNCERTAIN, Platform, PlatformError
 from lifecycle.results import NO_HINTS, Hints, StatusResult, Transact, check_hints, not_found, read_result
 from lifecycle.retire import retire
 from lifecycle.statuses import Status
-from lifecycle.systems import MAX_REASON
-from lifecycle.texts import masked
+from lifecycle.texts import typed_reason
 from lifecycle.versions import lock_version
 
 
@@ -31,7 +30,7 @@ def archive(
     `LifecycleError`: those of `change_status`; `archive_remote_deactivation_failed` when the platform did not switch
     the workflow off, and then nothing has changed. A workflow that another version runs too is left on.
     """
-    reason = masked(reason.strip())[:MAX_REASON] or None if reason else None
+    reason = typed_reason(reason)
     with transact() as connection:
         version = lock_version(connection, tenant_id, automation_version_id)
         if version is None:

@@ -21,8 +21,7 @@ from lifecycle.results import Hints, StatusResult, check_hints, not_found, read_
 from lifecycle.runtime import toggle
 from lifecycle.status_metadata import merge_metadata
 from lifecycle.statuses import Operation, Status, Transition, find_transition
-from lifecycle.systems import MAX_REASON
-from lifecycle.texts import masked
+from lifecycle.texts import typed_reason
 from lifecycle.transitions import Move, move_version
 from lifecycle.unblocking import check_active, unblock
 from lifecycle.versions import LockedVersion, lock_version
@@ -144,7 +143,7 @@ def _update(
             target=transition.target,
             columns={},
             reason_code="update_status",
-            reason=masked(reason.strip())[:MAX_REASON] if reason else None,
+            reason=typed_reason(reason),
         ),
         actor_context=actor_context,
         options=options,

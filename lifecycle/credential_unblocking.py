@@ -18,7 +18,7 @@ from lifecycle.kinds import BlockKind, Clearing, Priority, TaskContext, TaskKind
 from lifecycle.options import LifecycleOptions
 from lifecycle.results import StatusResult, not_found, read_result
 from lifecycle.statuses import Status
-from lifecycle.texts import masked, one_line
+from lifecycle.texts import one_line, typed_reason
 from lifecycle.unblocking import check_active, failed_systems, lift_reasons
 from lifecycle.versions import LockedVersion, lock_version
 
@@ -59,7 +59,7 @@ def request_unblock_for_credentials(
         return read_result(connection, tenant_id, automation_version_id, already_applied=True)
     _check_capability(mode, actor_context, options)
     check_active(version)
-    reason = masked(reason or "") or None
+    reason = typed_reason(reason)
     if mode is UnblockMode.OVERRIDE and reason is None:
         raise LifecycleError(ErrorCode.REASON_REQUIRED, "Say why the block was wrong.")
     if mode is UnblockMode.VERIFIED and (details := unverified(connection, version)):

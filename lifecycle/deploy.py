@@ -24,8 +24,7 @@ from lifecycle.prerequisites import Asked, check
 from lifecycle.results import NO_HINTS, Hints, StatusResult, Transact, check_hints, not_found, read_result
 from lifecycle.retire import retire
 from lifecycle.statuses import Operation, Status
-from lifecycle.systems import MAX_REASON
-from lifecycle.texts import masked
+from lifecycle.texts import typed_reason
 from lifecycle.transitions import Move, move_version
 from lifecycle.versions import LockedVersion, lock_version
 
@@ -49,7 +48,7 @@ def deploy(
     `deployment_failed` when the platform did not do it, and then nothing has changed. SQLAlchemy's errors when the
     database is away: what the platform has done by then is taken back.
     """
-    reason = masked(reason.strip())[:MAX_REASON] or None if reason else None
+    reason = typed_reason(reason)
     with transact() as connection:
         version = lock_version(connection, tenant_id, automation_version_id)
         if version is None:

@@ -10,7 +10,6 @@ from lifecycle.ids import stable_id
 from lifecycle.kinds import AuditAction, BlockKind, Priority, TaskContext, TaskKind
 from lifecycle.options import LifecycleOptions
 from lifecycle.statuses import Operation, Status
-from lifecycle.systems import MAX_REASON
 from lifecycle.texts import masked, one_line
 from lifecycle.transitions import Move, move_version
 from lifecycle.versions import LockedVersion
@@ -31,7 +30,7 @@ def block(
     `LifecycleError` `blocked_reason_required` for an empty reason; a long one is cut, and what looks like a secret
     in it is masked.
     """
-    reason = one_line(masked(blocked_reason), MAX_REASON)
+    reason = masked(blocked_reason)
     if not any(character.isprintable() and not character.isspace() for character in reason):
         raise LifecycleError(
             ErrorCode.BLOCKED_REASON_REQUIRED,

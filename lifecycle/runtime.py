@@ -13,7 +13,7 @@ from lifecycle.kinds import AuditAction
 from lifecycle.options import LifecycleOptions
 from lifecycle.prerequisites import Asked, check
 from lifecycle.statuses import Operation, Status, Transition
-from lifecycle.texts import masked
+from lifecycle.texts import typed_reason
 from lifecycle.transitions import Move, move_version
 from lifecycle.versions import LockedVersion
 
@@ -41,7 +41,7 @@ def toggle(
             "The reason is too long.",
             [Detail("too_long", "reason", f"At most {MAX_REASON} characters.")],
         )
-    reason = masked(reason.strip()) or None if reason else None
+    reason = typed_reason(reason, MAX_REASON)
     paused = transition.operation is Operation.PAUSE
     move_version(
         connection,

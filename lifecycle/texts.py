@@ -40,15 +40,21 @@ def one_line(value: str, limit: int = _MAX_LINE) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def masked(reason: str) -> str:
-    """A reason that somebody typed, in one line of at most 500 characters, without what looks like a secret.
+def typed_reason(reason: str | None, limit: int = _MAX_REASON) -> str | None:
+    """What somebody gave as a reason, as it is kept: `masked`; None when nothing is left of it."""
+    return masked(reason or "", limit) or None
+
+
+def masked(reason: str, limit: int = _MAX_REASON) -> str:
+    """A reason that somebody typed, in one line of at most so many characters, without what looks like a secret.
 
     A long word with letters and digits counts as one, unless it is an id of ours.
     """
-    line = _LOGIN_IN_LINK.sub("***@", one_line(reason, _MAX_REASON))
+    line = _LOGIN_IN_LINK.sub("***@", one_line(reason, limit))
     line = _HEADER.sub(r"\1\2***", line)
     line = _NAMED_SECRET.sub(r"\1\2***", line)
-    return _LONG_WORD.sub(_masked_word, line)
+    # Masking may make it longer.
+    return _LONG_WORD.sub(_masked_word, line)[:limit]
 
 
 def _masked_word(found: re.Match[str]) -> str:

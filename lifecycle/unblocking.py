@@ -24,7 +24,7 @@ from lifecycle.options import LifecycleOptions
 from lifecycle.results import Hints, StatusResult, check_hints, not_found, read_result
 from lifecycle.statuses import Operation, Status
 from lifecycle.systems import MAX_REASON, credentials_reason, find_systems
-from lifecycle.texts import masked
+from lifecycle.texts import typed_reason
 from lifecycle.transitions import Move, move_version
 from lifecycle.versions import LockedVersion, lock_version
 
@@ -65,7 +65,7 @@ def unblock(
         raise LifecycleError(ErrorCode.FORBIDDEN, "Your roles do not allow you to unblock this way.")
     check_active(version)
     check_hints(hints, version.status, version.updated_at)
-    reason = masked(reason or "") or None
+    reason = typed_reason(reason)
     if override and reason is None:
         raise LifecycleError(ErrorCode.REASON_REQUIRED, "Say why the block is overridden.")
     if not override:
