@@ -26,6 +26,7 @@ class BroadcastKind(StrEnum):
     """Events about no workflow, which go to all partitions of the monitor's own topic."""
 
     SYSTEM_CONFIG_CHANGED = "system_config_changed"  #: `version`, `stuck_threshold`, `stuck_window_minutes`
+    BASELINES_UPDATED = "baselines_updated"  #: `tenant_id`, `baselines`
 
 
 BROADCAST_TYPES = frozenset(kind.value for kind in BroadcastKind)
@@ -65,16 +66,22 @@ def put_control_event(
 
 
 def put_broadcast(
-    connection: sa.Connection, *, kind: BroadcastKind, cause: str, occurred_at: datetime, fields: Mapping[str, Any]
+    connection: sa.Connection,
+    *,
+    kind: BroadcastKind,
+    cause: str,
+    occurred_at: datetime,
+    fields: Mapping[str, Any],
+    tenant_id: str | None = None,
 ) -> None:
-    """Write one event for all partitions; the same kind and cause again add nothing."""
+    """Write one event for all partitions; the same kind and cause again add nothing. `tenant_id`: whose row it is."""
     event_id = stable_id(kind, cause)
     put_event(
         connection,
         OutboxEvent(
             event_id=event_id,
             type=kind,
-            tenant_id=None,
+            tenant_id=tenant_id,
             subject=kind,
             message_key=kind,
             occurred_at=occurred_at,

@@ -74,6 +74,15 @@ class LifecycleOptions:
         """The console's page of a credit case."""
         return f"{self.public_url}/console/cases/{case_id}"
 
+    def credits_link(self) -> str:
+        """The console's page of what was spent, and of baselines."""
+        return f"{self.public_url}/console/credits"
+
+    def review_link(self, iso_week: str, tenant_id: str | None) -> str:
+        """The console's page of a weekly review; None is that of all tenants."""
+        whose = "" if tenant_id is None else f"?tenant_id={quote(tenant_id, safe='')}"
+        return f"{self.public_url}/console/credits/reviews/{iso_week}{whose}"
+
     def guard_link(self) -> str:
         """The console's page of holds and provider incidents."""
         return f"{self.public_url}/console/guard"
