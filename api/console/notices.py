@@ -20,6 +20,8 @@ class Notice(StrEnum):
     RELEASED = "released"
     REJECTED = "rejected"
     INCIDENT_ENDED = "incident_ended"
+    BLACKLISTED = "blacklisted"
+    OFF_THE_BLACKLIST = "off_the_blacklist"
     ALREADY_DONE = "already_done"
     STALE = "stale"
     CLOSED = "closed"
@@ -45,6 +47,8 @@ _LINES = {
     Notice.RELEASED: Line("The decision was released. What became of it stands on its page.", good=True),
     Notice.REJECTED: Line("The decision was rejected; nothing was stopped.", good=True),
     Notice.INCIDENT_ENDED: Line("The incident is over. What it held is judged again on fresh evidence.", good=True),
+    Notice.BLACKLISTED: Line("The workflow is on the blacklist. No run of it is started any more.", good=True),
+    Notice.OFF_THE_BLACKLIST: Line("The workflow may start again. Its earlier executions count no more.", good=True),
     Notice.ALREADY_DONE: Line("That was done already.", good=True),
     Notice.STALE: Line(
         "Somebody changed this task meanwhile, so nothing was done. Look at it as it is now, and decide again.",
