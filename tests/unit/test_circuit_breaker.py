@@ -89,6 +89,28 @@ def test_a_workflow_that_keeps_getting_stuck_is_blacklisted(given: list[Line], t
     assert blacklists(given, THREE) == then
 
 
+@pytest.mark.parametrize(
+    ("policy", "then"),
+    [
+        pytest.param({}, {}, id="off, as it is unless a policy says so: the decision is silent about probes"),
+        pytest.param(
+            {"half_open_after": "30m"},
+            {"half_open_after_seconds": 1800, "probe_lease_seconds": 3600},
+            id="on: a probe has twice the run's time-out",
+        ),
+        pytest.param(
+            {"half_open_after": "30m", "probe_lease": "45m"},
+            {"half_open_after_seconds": 1800, "probe_lease_seconds": 2700},
+            id="with a lease of its own",
+        ),
+    ],
+)
+def test_a_decision_says_how_it_may_end_by_itself(policy: dict[str, Any], then: dict[str, float]) -> None:
+    said = decisions(reported(0, 1, 2), policies={"circuit_breaker": {"threshold": 3, **policy}})
+    (decision,) = [one for one in said if one.kind is DecisionKind.BLACKLIST_WORKFLOW]
+    assert decision.threshold == {"threshold": 3, "window_seconds": 3600, **then}
+
+
 def test_it_is_said_right_after_the_execution_that_did_it() -> None:
     given = [started(0, "a"), started(0, "b"), started(0, "c"), started(0, "d"), tick(T)]
     assert decide(*given, policies=THREE) == [

@@ -270,6 +270,34 @@ def test_what_is_no_yaml(tmp_path: Path, content: bytes, then: list[str]) -> Non
     assert fault.value.faults == then
 
 
+@pytest.mark.parametrize(
+    ("breaker", "then"),
+    [
+        pytest.param({"half_open_after": "30m"}, [], id="probes after half an hour"),
+        pytest.param({"half_open_after": None}, [], id="no probes"),
+        pytest.param(
+            {"half_open_after": "25h"},
+            ["defaults.circuit_breaker.half_open_after: must be at most 24h"],
+            id="longer than the longest cool-down",
+        ),
+        pytest.param({"half_open_after": "30m", "probe_lease": "31m"}, [], id="a lease longer than a run"),
+        pytest.param(
+            {"half_open_after": "30m", "probe_lease": "30m"},
+            ["defaults: circuit_breaker.probe_lease: must be longer than the run_timeout of 0:30:00"],
+            id="a lease that ends with the run's time-out",
+        ),
+    ],
+)
+def test_half_open_breakers(breaker: dict[str, Any], then: list[str]) -> None:
+    document = {"defaults": {"circuit_breaker": breaker}}
+    if then:
+        assert faults(document) == then
+    else:
+        assert parse(document).default.circuit_breaker.half_open_after == (
+            None if breaker["half_open_after"] is None else 30 * MINUTE
+        )
+
+
 def test_a_file_that_is_not_there_is_the_caller_s_to_report(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_policies(tmp_path / "none.yaml", allowed_lateness=MINUTE)
