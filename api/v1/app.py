@@ -16,7 +16,7 @@ from api.auth.limits import RateLimits
 from api.auth.tokens import RefusedTokenError, TokenVerifier
 from api.database import Database
 from api.refusals import refusal
-from api.v1 import audit, credentials, credit_classification, decisions, guard, system_config, tasks, versions
+from api.v1 import audit, cases, credentials, credit_classification, decisions, guard, system_config, tasks, versions
 from api.v1.context import Context
 from api.v1.errors import RESPONSES, NotLetInError, TooManyRequestsError, add_error_handlers
 from lifecycle.options import LifecycleOptions
@@ -42,7 +42,7 @@ def create_v1_app(parts: ApiParts) -> FastAPI:
     """Build the application; contacts nothing."""
     return create_token_app(
         parts,
-        (versions, tasks, credentials, credit_classification, guard, decisions, audit, system_config),
+        (versions, tasks, credentials, cases, credit_classification, guard, decisions, audit, system_config),
         title="Breakwater",
         description="Automation versions, their tasks and credentials, and the guard that watches automatic stops.",
     )

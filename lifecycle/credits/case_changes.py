@@ -22,6 +22,7 @@ from lifecycle.credits.cases import insert_case
 from lifecycle.errors import Detail, ErrorCode, LifecycleError
 from lifecycle.kinds import CaseSeverity, CaseStatus, GateHoldKind, RootCause
 from lifecycle.options import LifecycleOptions
+from lifecycle.texts import masked
 
 _cases = tables.credit_cases.c
 _holds = tables.gate_holds.c
@@ -42,11 +43,17 @@ class CaseChange:
     slack_thread_url: str | None = None
 
     def differences(self, case: sa.Row[Any]) -> dict[str, Any]:
-        """What of it is not so yet."""
+        """What of it is not so yet, as it is kept: what looks like a secret in texts is masked."""
         wanted = {field.name: getattr(self, field.name) for field in fields(self)}
+        kept = {name: _without_secrets(value) if name in _TYPED else value for name, value in wanted.items()}
         return {
-            name: value for name, value in wanted.items() if value is not None and value != (getattr(case, name) or "")
+            name: value for name, value in kept.items() if value is not None and value != (getattr(case, name) or "")
         }
+
+
+#: Texts that people write.
+_TYPED = frozenset({"fix", "recurrence_notes", "wt_gate_verdict"})
+MAX_NOTES = 4000
 
 
 def acknowledge_case(connection: sa.Connection, *, case_id: str, actor_context: ActorContext) -> bool:
@@ -179,6 +186,10 @@ _KEPT = (
 )  # fmt: skip
 
 
+def _without_secrets(text: str | None) -> str | None:
+    return None if text is None else "\n".join(map(masked, text.splitlines())).strip()[:MAX_NOTES]
+
+
 def _lock(connection: sa.Connection, case_id: str) -> sa.Row[Any]:
     row = connection.execute(sa.select(tables.credit_cases).where(_cases.case_id == case_id).with_for_update()).first()
     if row is None:
@@ -202,7 +213,7 @@ def _check_resolution(case: sa.Row[Any], change: CaseChange, actor_context: Acto
     if severity in GRAVE:
         _needs(actor_context, Capability.CASES)
     root_cause = change.root_cause or (None if case.root_cause is None else RootCause(case.root_cause))
-    notes = case.recurrence_notes if change.recurrence_notes is None else change.recurrence_notes
+    notes = case.recurrence_notes if change.recurrence_notes is None else _without_secrets(change.recurrence_notes)
     missing = missing_to_resolve(severity, root_cause, notes)
     if missing:
         raise LifecycleError(
