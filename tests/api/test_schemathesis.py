@@ -7,9 +7,11 @@ import schemathesis
 import sqlalchemy as sa
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
+from starlette.routing import Mount
 
 from lifecycle.capabilities import Role
 from tests.api.v1_given import EVERYTHING, bearer, given_block, running, staff_token, token
+from tests.lifecycle.breaker_given import put_on
 
 CONFIG = schemathesis.Config.from_dict(
     {
@@ -43,8 +45,29 @@ def header_of(role: str) -> dict[str, str]:
     return bearer(token(role))
 
 
+@pytest.fixture
+def platform_application(engine: sa.Engine) -> Iterator[FastAPI]:
+    """The platform's API alone."""
+    with running(engine) as (http, _, _platform):
+        mounts = [route for route in http.app.routes if isinstance(route, Mount) and route.path == "/api/platform"]  # type: ignore[attr-defined]
+        application = mounts[0].app
+        assert isinstance(application, FastAPI)
+        put_on(engine)
+        yield application
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_no_request_of_any_role_gets_an_answer_that_is_not_documented(application: FastAPI, role: str) -> None:
+    ask_everything(application, role)
+
+
+@pytest.mark.parametrize("role", ["staff", Role.ADMIN.value, "nobody"])
+def test_nor_does_one_of_the_platform_s_api(platform_application: FastAPI, role: str) -> None:
+    ask_everything(platform_application, role)
+
+
+def ask_everything(application: FastAPI, role: str) -> None:
+    """Send what the document allows, and some that it does not; check each answer by it."""
     schema = schemathesis.openapi.from_asgi("/openapi.json", application, config=CONFIG)
     headers = header_of(role)
     for found in schema.get_all_operations():
