@@ -1,6 +1,6 @@
 """Requests a second that the admission gate answers: from Kafka, and over HTTP.
 
-    python -m benchmarks.gate [--requests 300000] [--seconds 15] [--connections 64] [--only stream|http]
+    python -m benchmarks.gate [--requests 300000] [--gates 2] [--seconds 15] [--connections 64] [--only stream|http]
 
 A PostgreSQL server of its own with fsync on, and for the stream an Apache Kafka. The requests are in the topic before
 the gate starts; time runs from the first answers that `/metrics` shows to the last. Over HTTP each connection asks
@@ -90,8 +90,8 @@ def request(number: int) -> dict[str, str]:
     return {"workflow_id": f"w{number % WORKFLOWS}", "trigger": "schedule", "idempotency_key": f"k{number}"}
 
 
-def measure_stream(database: str, count: int) -> None:
-    """Answer what stands in the topic, and print the rate."""
+def measure_stream(database: str, count: int, gates: int) -> None:
+    """Answer what stands in the topic, by so many gates, and print the rate."""
     with ApacheKafka() as broker:
         environment = os.environ | {
             "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
@@ -114,26 +114,31 @@ def measure_stream(database: str, count: int) -> None:
             producer.produce("execution_requests", value, asked["workflow_id"])
             producer.poll(0)
         assert producer.flush(60) == 0
-        port = free_port()
-        gate = subprocess.Popen([sys.executable, "-m", "cli", "gate", "--metrics-port", str(port)], env=environment)
+        ports = [free_port() for _ in range(gates)]
+        running = [
+            subprocess.Popen([sys.executable, "-m", "cli", "gate", "--metrics-port", str(port)], env=environment)
+            for port in ports
+        ]
         try:
-            rate = _rate(port, count)
-            print(f"stream: {rate:,.0f} requests/s of {count:,}; {_propagation(port)}", flush=True)
+            rate = _rate(ports, count)
+            print(f"stream, {gates} gates: {rate:,.0f} requests/s of {count:,}; {_propagation(ports[0])}", flush=True)
         finally:
-            gate.terminate()
-            gate.wait()
+            for gate in running:
+                gate.terminate()
+            for gate in running:
+                gate.wait()
 
 
-def _rate(port: int, count: int) -> float:
+def _rate(ports: list[int], count: int) -> float:
     """Requests a second between the first look that shows any and the one that shows all."""
     first: tuple[float, float] | None = None
     while True:
         time.sleep(0.1)
         try:
-            page = _page(port)
+            pages = "\n".join(map(_page, ports))
         except OSError:
             continue
-        now, answered = time.monotonic(), sum(map(float, _ANSWERED.findall(page)))
+        now, answered = time.monotonic(), sum(map(float, _ANSWERED.findall(pages)))
         if answered and first is None:
             first = now, answered
         if answered >= count:
@@ -222,6 +227,7 @@ def main() -> None:
     options.add_argument("--requests", type=int, default=300_000)
     options.add_argument("--seconds", type=float, default=15)
     options.add_argument("--connections", type=int, default=64)
+    options.add_argument("--gates", type=int, default=2)
     options.add_argument("--only", choices=["stream", "http"])
     chosen = options.parse_args()
     with EmbeddedPostgres() as postgres:
@@ -231,7 +237,7 @@ def main() -> None:
             engine = sa.create_engine(postgres.url(name), poolclass=sa.NullPool)
             given_workflows(engine)
             if name == "stream":
-                measure_stream(postgres.url(name), chosen.requests)
+                measure_stream(postgres.url(name), chosen.requests, chosen.gates)
             else:
                 measure_http(postgres.url(name), chosen.connections, chosen.seconds)
 

@@ -11,6 +11,7 @@ from config.database import make_engine
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
 from dataflows.dead_letters import DeadLetter, DeadLetterCode, Unusable
+from dataflows.engine.garbage import settle
 from dataflows.gate import Admit, Asked, AwayError, GateLoop, LetterRecord
 from dataflows.gate_messages import Admitted, Outcome, Refused, Repeated
 from dataflows.sources.stop import StopRequest
@@ -47,6 +48,7 @@ def gate(
     configure_logs(settings.log_format)
     stop = StopRequest()
     stop.listen()
+    settle()
     if metrics_port is not None:
         from prometheus_client import start_http_server
 

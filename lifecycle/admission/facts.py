@@ -61,6 +61,9 @@ _READ_DISPATCHERS = sa.text(
 ).bindparams(sa.bindparam("executions", type_=sa.ARRAY(sa.Text)))
 
 
+_NONE: frozenset[GateHoldKind] = frozenset()
+
+
 def read_facts(connection: sa.Connection, workflow_ids: Collection[str]) -> Mapping[str, WorkflowFacts]:
     """The facts by workflow; one that nobody knows is not among them. One statement, so one moment."""
     return {
@@ -69,7 +72,7 @@ def read_facts(connection: sa.Connection, workflow_ids: Collection[str]) -> Mapp
             automation_version_id=row.version_id,
             blacklisted=row.blacklisted,
             status=None if row.status is None else Status(row.status),
-            holds=frozenset(GateHoldKind(kind) for kind in row.holds),
+            holds=frozenset(map(GateHoldKind, row.holds)) if row.holds else _NONE,
             probe_is_free=row.probe_is_free,
             probe_execution_id=row.probe_execution_id,
         )
