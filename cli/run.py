@@ -83,7 +83,7 @@ def run(
     ] = None,
     credit_runs: Annotated[
         Path | None,
-        typer.Option(help="File for the records of runs with credits; the ledger with services.", metavar="FILE"),
+        typer.Option(help="File for the records of runs with credits; else the ledger, with services.", metavar="FILE"),
     ] = None,
     process: Annotated[int | None, typer.Option(help="This process's number in a cluster.", min=0)] = None,
     addresses: Annotated[
@@ -126,12 +126,13 @@ def run(
     read_from = _source(settings, source, bindings, new_host, stop, recovery)
     letters, letters_step = _dead_letter_sink(settings, dead_letters, source, sink, stop, process or 0, addresses)
     lanes = len(read_from.list_parts())
-    records_to = _credit_runs_sink(credit_runs)
+    dead_decisions = _dead_decisions(dead_letters, source, recovery)
+    records_to = _credit_runs_sink(settings, credit_runs, sink, stop, dead_decisions)
     credits_ = CreditFactory(rules, load_profile, keeps_records=records_to is not None, baselines=approved)
     flow = build_flow(
         read_from,
         detectors.of_stream(lanes),
-        _sink(settings, sink, stop, _dead_decisions(dead_letters, source, recovery)),
+        _sink(settings, sink, stop, dead_decisions),
         letters,
         letters_step,
         second_stage=credit_logic(
@@ -242,13 +243,24 @@ def _sink(settings: Settings, name: str, stop: StopRequest, dead_decisions: Path
     return decision_sink(Path(rest))
 
 
-def _credit_runs_sink(path: Path | None) -> Any:
-    """A file where one is named."""
-    if path is None:
-        return None
-    from sinks.files import credit_run_sink
+def _credit_runs_sink(
+    settings: Settings, path: Path | None, sink: str, stop: StopRequest, dead_decisions: Path | None
+) -> Any:
+    """A file where one is named, else the ledger where the services are at hand."""
+    if path is not None:
+        from sinks.files import credit_run_sink
 
-    return credit_run_sink(path)
+        return credit_run_sink(path)
+    if sink != "services":
+        return None
+    from sinks.bytewax_adaptor import credit_ledger
+    from sinks.dead_decisions import runs_to_file, runs_to_topic
+
+    return credit_ledger(
+        settings,
+        lambda: runs_to_topic(settings.kafka) if dead_decisions is None else runs_to_file(dead_decisions),
+        lambda: stop.requested,
+    )
 
 
 def _services(settings: Settings, stop: StopRequest, dead_decisions: Path | None) -> Any:

@@ -157,8 +157,3 @@ def _road(kind: Any) -> Callable[[Any], Any]:
 
 _NAMES = CreditRun.__struct_fields__
 _ROAD = {field.name: _road(field.type) for field in msgspec.structs.fields(CreditRun)}
-
-
-def encode_refused_run(run: CreditRun, code: str) -> bytes:
-    """One JSON object in ASCII, for the dead letters of decisions."""
-    return msgspec.json.encode({"code": code, "credit_run": run})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from lifecycle.credits.ledger import read_chain, verify
 from tests.given import Line, denied, encode, timed_out
 from tests.lifecycle.given import given_world, version
 
@@ -85,3 +86,49 @@ def test_an_error_of_the_database_does_not_quote_what_events_brought(
     assert failed.returncode == 1
     assert "UndefinedTable" in failed.stderr
     assert SECRET not in failed.stderr + failed.stdout
+
+
+def charged(number: int, credits_total: float) -> Line:
+    """A run that ended well and cost so much."""
+    return {
+        "event_id": f"paid-{number}",
+        "status": "success",
+        "occurred_at": f"2026-03-02T08:{number:02}:00Z",
+        "execution_id": f"paid-{number}",
+        "credits_total": credits_total,
+        **IDS,
+    }
+
+
+def test_what_runs_cost_is_in_the_ledger_once_and_a_spike_is_a_case(
+    engine: sa.Engine, database_url: str, tmp_path: Path
+) -> None:
+    given_world(engine)
+    lines = [charged(number, 100) for number in range(6)] + [charged(6, 700)]
+    for store in ("one", "two"):  # the second reads all of it again
+        ended_well = run(tmp_path, database_url, lines, "--recovery", store)
+        assert ended_well.returncode == 0, ended_well.stderr
+    with engine.connect() as connection:
+        chain = list(read_chain(connection, "t1"))
+        assert verify(connection, "t1") is None
+        cases = connection.execute(sa.text("SELECT severity, primary_execution_id FROM credit_cases")).all()
+    assert [(entry.execution_id, entry.severity) for entry, _ in chain] == [
+        *((f"paid-{number}", "SEV3") for number in range(5)),
+        ("paid-5", "SEV4"),
+        ("paid-6", "SEV1"),
+    ]
+    assert cases == [("SEV1", "paid-6")]
+    assert "SEV" not in ended_well.stderr
+
+
+def test_a_run_that_contradicts_the_ledger_goes_into_the_file_of_dead_decisions(
+    engine: sa.Engine, database_url: str, tmp_path: Path
+) -> None:
+    given_world(engine)
+    assert run(tmp_path, database_url, [charged(1, 100)], "--recovery", "one").returncode == 0
+    again = run(tmp_path, database_url, [charged(1, 101)], "--recovery", "two")
+    assert again.returncode == 0, again.stderr
+    (dead,) = (tmp_path / "two" / "decisions.dead_letter.ndjson").read_text().splitlines()
+    assert (json.loads(dead)["code"], json.loads(dead)["credit_run"]["execution_id"]) == ("conflicting_run", "paid-1")
+    with engine.connect() as connection:
+        assert [str(entry.credits_total) for entry, _ in read_chain(connection, "t1")] == ["100"]
