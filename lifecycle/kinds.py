@@ -276,6 +276,15 @@ class ActionResult(StrEnum):
     NOT_CONFIGURED = "not_configured"  #: there is nothing set up that could do it
 
 
+class ReceiptOutcome(StrEnum):
+    """What came of an attempt to create a task once (50.7)."""
+
+    CREATED = "created"
+    DUPLICATE = "duplicate"  #: it was there, in whatever state
+    BLOCKED = "blocked"  #: the gate does not allow it
+    ERROR = "error"  #: it could not be written; it is tried again
+
+
 class LeakKind(StrEnum):
     """What got past the admission gate."""
 

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from config.metrics import CREDIT_CASES_OVERDUE
 from lifecycle.actors import WORKER
 from lifecycle.admission.retention import forget_answers
+from lifecycle.credits.evidence_hygiene import repeat_failed_attempts
 from lifecycle.credits.health import read_credit_health, tell_of_faults
 from lifecycle.credits.response_clocks import escalate_overdue_cases
 from lifecycle.guard.incidents import end_quiet_incidents
@@ -39,6 +40,12 @@ def add_schedules(
             overdue = escalate_overdue_cases(connection, actor_context=WORKER, options=options)
         for severity in overdue:
             CREDIT_CASES_OVERDUE.labels(severity).inc()
+
+    @app.periodic(cron=_OFTEN)
+    @app.task(name="repeat_failed_attempts", queue=SCHEDULES_QUEUE, queueing_lock="repeat_failed_attempts")
+    def repeat_attempts(timestamp: int) -> None:  # noqa: ARG001
+        with engine.begin() as connection:
+            repeat_failed_attempts(connection, actor_context=WORKER)
 
     @app.periodic(cron=_HOURLY)
     @app.task(name="check_credit_health", queue=SCHEDULES_QUEUE, queueing_lock="check_credit_health")

@@ -19,6 +19,7 @@ from lifecycle.credits.case_statuses import GRAVE, TRANSITIONS, missing_to_resol
 from lifecycle.credits.case_terms import RESPONSE_TIMES, new_case_id
 from lifecycle.credits.case_told import add_task, complete_task_of_case
 from lifecycle.credits.cases import insert_case
+from lifecycle.credits.evidence_hygiene import attempt_evidence_hygiene, enters_wave_1
 from lifecycle.errors import Detail, ErrorCode, LifecycleError
 from lifecycle.kinds import CaseSeverity, CaseStatus, GateHoldKind, RootCause
 from lifecycle.options import LifecycleOptions
@@ -114,6 +115,8 @@ def change_case(
         root_cause=changed.root_cause,
         fields=sorted(values.keys() - {"resolved_at", "resolved_by"}),
     )
+    if enters_wave_1(case.stage, changed.stage):
+        attempt_evidence_hygiene(connection, changed, actor_context=actor_context)
     if resolving:
         complete_task_of_case(connection, changed, actor_context)
         if Capability.CASES in actor_context.capabilities:

@@ -16,6 +16,7 @@ from lifecycle.tables.decisions import (
 from lifecycle.tables.deploys import platform_intents
 from lifecycle.tables.guard import automatic_stops, holds, provider_incidents
 from lifecycle.tables.projects import payments, pricing_config, project_artifacts, qa_results, quotes
+from lifecycle.tables.receipts import run_receipts
 from lifecycle.tables.registry import (
     automation_versions,
     automation_versions_status_history,
@@ -34,7 +35,7 @@ from lifecycle.tables.reviews import credit_baselines, credit_job_runs, credit_r
 from lifecycle.tables.work import audit_logs, channel_outages, deliveries, notifications, outbox_events, tasks
 
 #: Tables that nobody may rewrite: a trigger refuses UPDATE, DELETE and TRUNCATE (30.2).
-APPEND_ONLY_TABLES = ("audit_logs", "automation_versions_status_history", "credit_runs")
+APPEND_ONLY_TABLES = ("audit_logs", "automation_versions_status_history", "credit_runs", "run_receipts")
 
 __all__ = [
     "APPEND_ONLY_TABLES",
@@ -79,6 +80,7 @@ __all__ = [
     "provider_incidents",
     "qa_results",
     "quotes",
+    "run_receipts",
     "stuck_executions",
     "system_config",
     "system_config_versions",
