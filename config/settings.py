@@ -5,8 +5,11 @@ Validation contacts nothing.
 """
 
 from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -159,6 +162,31 @@ class Slack(Section):
     url: Annotated[SecretStr, AfterValidator(_secret_https)] | None = Field(
         default=None, description="its incoming webhook; never logged; no Slack by default"
     )
+
+
+def _blank_is_none(value: object) -> object:
+    """A variable that is set to nothing is not set."""
+    return None if value == "" else value
+
+
+#: An incoming webhook of Slack, by the name of its variable alone.
+SlackUrl = Annotated[Annotated[SecretStr, AfterValidator(_secret_https)] | None, BeforeValidator(_blank_is_none)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlackAddresses:
+    """Where messages to Slack go; none of it is ever shown."""
+
+    #: All that no other address is for.
+    main: SecretStr
+    #: What credit monitoring tells, where there is no address for its severity.
+    credits: SecretStr
+    #: By `SEV0`, `SEV1`, `SEV2`.
+    by_severity: Mapping[str, SecretStr]
+
+    def of_credits(self, severity: object) -> SecretStr:
+        """Where a message of credit monitoring goes; None is one without a severity."""
+        return self.by_severity.get(str(severity), self.credits)
 
 
 class Webhook(Section):
@@ -399,8 +427,65 @@ class Settings(BaseSettings):
     platform: PlatformApi = PlatformApi()
     lifecycle: Lifecycle = Lifecycle()
     guard: Guard = Guard()
+    slack_webhook_url_default: SlackUrl = Field(
+        default=None,
+        validation_alias="SLACK_WEBHOOK_URL_DEFAULT",
+        description="where Slack is told of credits, and of all else without `BREAKWATER_SLACK__URL`; never logged",
+    )
+    slack_webhook_url_sev0: SlackUrl = Field(
+        default=None,
+        validation_alias="SLACK_WEBHOOK_URL_SEV0",
+        description="where credit cases of SEV0 go instead; never logged",
+    )
+    slack_webhook_url_sev1: SlackUrl = Field(
+        default=None,
+        validation_alias="SLACK_WEBHOOK_URL_SEV1",
+        description="where credit cases of SEV1 go instead; never logged",
+    )
+    slack_webhook_url_sev2: SlackUrl = Field(
+        default=None,
+        validation_alias="SLACK_WEBHOOK_URL_SEV2",
+        description="where credit cases of SEV2 go instead; never logged",
+    )
+    credit_baselines_path: Path = Field(
+        default=Path("config/credit-baselines.json"),
+        validation_alias="CREDIT_BASELINES_PATH",
+        description="where the baselines in force are written for other programs",
+    )
+    reviews_dir: Path = Field(
+        default=Path("runs/CREDIT_REVIEWS"),
+        validation_alias="REVIEWS_DIR",
+        description="where weekly reviews are written",
+    )
+    reviews_archive: str | None = Field(
+        default=None, description="a folder's URL that weekly reviews are copied to: file:///…, s3://…"
+    )
     ops_email: str = Field(default="ops@localhost", description="who is told of blocks and blacklistings")
     log_format: Literal["console", "json"] = Field(default="console", description="for people, or an object a line")
+
+    @property
+    def slack_addresses(self) -> SlackAddresses | None:
+        """Where messages to Slack go; None without Slack."""
+        main = self.slack.url or self.slack_webhook_url_default
+        if main is None:
+            return None
+        of_severities = {
+            "SEV0": self.slack_webhook_url_sev0,
+            "SEV1": self.slack_webhook_url_sev1,
+            "SEV2": self.slack_webhook_url_sev2,
+        }
+        return SlackAddresses(
+            main=main,
+            credits=self.slack_webhook_url_default or main,
+            by_severity={severity: url for severity, url in of_severities.items() if url is not None},
+        )
+
+    @model_validator(mode="after")
+    def _slack_has_a_main_address(self) -> "Settings":
+        by_severity = (self.slack_webhook_url_sev0, self.slack_webhook_url_sev1, self.slack_webhook_url_sev2)
+        if self.slack_addresses is None and any(by_severity):
+            raise ValueError("addresses for severities need SLACK_WEBHOOK_URL_DEFAULT too")
+        return self
 
 
 def load_settings() -> Settings:

@@ -29,7 +29,8 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _rows(field.annotation, f"{prefix}{name.upper()}__")
         else:
-            yield f"| `{prefix}{name.upper()}` | {_default(field)} | {_meaning(field, model)} |\n"
+            variable = field.validation_alias or f"{prefix}{name.upper()}"
+            yield f"| `{variable}` | {_default(field)} | {_meaning(field, model)} |\n"
 
 
 def _default(field: FieldInfo) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from urllib.parse import quote
 
 from config.settings import Settings
@@ -31,6 +32,10 @@ class LifecycleOptions:
     #: Those of Slack, webhook and on-call that are set up; email and in-app always are.
     channels: frozenset[Channel] = frozenset()
     guard: GuardPolicy = field(default_factory=GuardPolicy)
+    #: Files of credit monitoring: the baselines in force, the folder of weekly reviews, and the URL of their archive.
+    baselines_path: Path = Path("config/credit-baselines.json")
+    reviews_dir: Path = Path("runs/CREDIT_REVIEWS")
+    reviews_archive: str | None = None
     #: For how long the gate remembers an answer.
     answers_kept: timedelta = timedelta(days=7)
 
@@ -43,13 +48,16 @@ class LifecycleOptions:
             channels=frozenset(
                 channel
                 for channel, address in (
-                    (Channel.SLACK, settings.slack.url),
+                    (Channel.SLACK, settings.slack_addresses),
                     (Channel.WEBHOOK, settings.webhook.url),
                     (Channel.ON_CALL, settings.on_call.routing_key),
                 )
                 if address is not None
             ),
             guard=GuardPolicy(**settings.guard.model_dump()),
+            baselines_path=settings.credit_baselines_path,
+            reviews_dir=settings.reviews_dir,
+            reviews_archive=settings.reviews_archive,
             answers_kept=settings.gate.answers_kept,
             **settings.lifecycle.model_dump(),
         )
