@@ -92,6 +92,10 @@ class _Credits(_Section):
     absolute_cap: Number | None = None
 
 
+class _SpendRate(_Section):
+    enabled: bool = False
+
+
 class _Silence(_Section):
     whole_stream: PositiveDuration | None = None
     per_workflow: bool = False
@@ -102,6 +106,7 @@ class _Layer(_Section):
     stuck_executions: _StuckExecutions = _StuckExecutions()
     circuit_breaker: _CircuitBreaker = _CircuitBreaker()
     credits: _Credits = _Credits()
+    spend_rate: _SpendRate = _SpendRate()
     silence: _Silence = _Silence()
 
 
@@ -175,6 +180,7 @@ def _overlay(base: PolicySet, layer: _Layer) -> PolicySet:
         circuit_breaker=_replace(base.circuit_breaker, layer.circuit_breaker),
         silence=_replace(base.silence, layer.silence),
         credits=_replace(base.credits, layer.credits),
+        spend_rate=_replace(base.spend_rate, layer.spend_rate),
     )
 
 
@@ -222,6 +228,8 @@ def _misplaced(file: _File) -> Iterator[str]:
     for place, layer in layers.items():
         if "whole_stream" in layer.silence.model_fields_set:
             yield f"{place}: silence.whole_stream: is about the whole stream, so it can only stand in defaults"
+        if place.startswith("workflows.") and layer.spend_rate.model_fields_set:
+            yield f"{place}: spend_rate: is about a whole tenant, so it can only stand in defaults and tenants"
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

@@ -161,6 +161,13 @@ def silence(connection: sa.Connection, decision: Decision, options: LifecycleOpt
     return Effect(DecisionOutcome.APPLIED, "told")
 
 
+def spend_anomaly(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:  # noqa: ARG001
+    """Keep it: people find it among the decisions; of a workflow only where its tenant has it."""
+    if decision.workflow_id is not None and isinstance(found := _workflow(connection, decision), Refusal):
+        return _refused(found)
+    return Effect(DecisionOutcome.APPLIED, "kept")
+
+
 def credit_incident(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:
     """Open a case, or join the one that is open for the scenario."""
     detail, observed = decision.detail, decision.observed
@@ -206,6 +213,7 @@ HANDLERS: Mapping[DecisionKind, Handler] = {
     DecisionKind.EXECUTION_RECOVERED: execution_recovered,
     DecisionKind.BLACKLIST_WORKFLOW: blacklist_workflow,
     DecisionKind.CREDIT_INCIDENT: credit_incident,
+    DecisionKind.SPEND_ANOMALY: spend_anomaly,
     DecisionKind.SILENCE: silence,
 }
 

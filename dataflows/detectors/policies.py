@@ -66,6 +66,13 @@ class CreditsPolicy(msgspec.Struct, frozen=True, kw_only=True):
     absolute_cap: Decimal | None = None
 
 
+class SpendRatePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether what is spent in an hour and from week to week is watched (50.9); of a tenant, not of a workflow."""
+
+    #: Off by default: it remembers 10 KB for each workflow that spends.
+    enabled: bool = False
+
+
 class SilencePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Thresholds of 20.6."""
 
@@ -83,6 +90,7 @@ class PolicySet(msgspec.Struct, frozen=True, kw_only=True):
     circuit_breaker: CircuitBreakerPolicy = CircuitBreakerPolicy()
     silence: SilencePolicy = SilencePolicy()
     credits: CreditsPolicy = CreditsPolicy()
+    spend_rate: SpendRatePolicy = SpendRatePolicy()
 
 
 class Policies(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,9 +33,8 @@ DAILY_ERROR_WEIGHT = 1 / 28
 BURST_RUNS = 5
 #: A burst is over when no hour was one for so long.
 BURST_OVER = 24
-#: Quiet hours that are told one by one; after a longer silence a series begins anew.
+#: Days without spending after which a workflow is forgotten, and a tenant begins anew.
 QUIET_DAYS = 28
-MOST_QUIET = QUIET_DAYS * DAY_HOURS
 #: The dearest runs that are remembered of an hour and of a day; the workflows that a decision names.
 DEAREST = 10
 WORKFLOWS_NAMED = 10
@@ -56,6 +55,8 @@ class Series(msgspec.Struct, array_like=True, gc=False):
 
     #: The hour that is being summed, in hours since the epoch.
     hour: int
+    #: The first hour.
+    began: int
     total: float = 0.0
     runs: int = 0
     dearest: list[Spent] = []
@@ -84,6 +85,8 @@ class Tenant(msgspec.Struct, array_like=True, gc=False):
     tenant_id: str
     own: Series
     workflows: dict[str, Series] = {}
+    #: Nothing was spent for so long that all was forgotten; the next run begins anew.
+    is_asleep: bool = False
 
 
 class Burst(msgspec.Struct, frozen=True):
@@ -102,15 +105,16 @@ class SpendAnomalies:
 
     def begin(self, tenant_id: str, now: int) -> Tenant:
         """A tenant of which nothing is known."""
-        return Tenant(tenant_id, Series(now // HOUR))
+        return Tenant(tenant_id, _begun(now // HOUR))
 
     def on_run(self, tenant: Tenant, event: RunEvent, now: int) -> list[Decision]:
         """Count a run at `now`, which never goes back: its event time, or how far its lane had come, if later."""
         out = self.on_time(tenant, now)
+        tenant.is_asleep = False
         workflow_id = event.workflow_id or ""
         series = tenant.workflows.get(workflow_id)
         if series is None:
-            series = tenant.workflows[workflow_id] = Series(tenant.own.hour)
+            series = tenant.workflows[workflow_id] = _begun(tenant.own.hour)
         credits_ = event.credits_total or 0.0
         spent = Spent(credits_, now, event.event_id, event.execution_id or "", workflow_id)
         for one in (series, tenant.own):
@@ -125,8 +129,8 @@ class SpendAnomalies:
         hour = now // HOUR
         if hour <= tenant.own.hour:
             return []
-        if hour - tenant.own.hour > MOST_QUIET:
-            tenant.own, tenant.workflows = Series(hour), {}
+        if tenant.is_asleep:
+            tenant.own = _begun(hour)
             return []
         out: list[Decision] = []
         for over in range(tenant.own.hour, hour):
@@ -140,6 +144,9 @@ class SpendAnomalies:
             if (over + 1) % DAY_HOURS == 0:
                 for gone in [name for name, one in tenant.workflows.items() if one.is_quiet()]:
                     del tenant.workflows[gone]
+                if tenant.own.is_quiet():
+                    tenant.own, tenant.workflows, tenant.is_asleep = _begun(hour), {}, True
+                    break
         return out
 
     def _end_hour(
@@ -155,7 +162,9 @@ class SpendAnomalies:
         if (hour + 1) % DAY_HOURS:
             return
         series.week_dearest = [*series.week_dearest[1 - DAYS_A_WEEK :], series.day_dearest]
-        rise = series.drift.learn(series.day_total)
+        # The day on which a series began is only part of one, and would make the next ones look like a rise.
+        is_whole = series.began <= hour + 1 - DAY_HOURS
+        rise = series.drift.learn(series.day_total) if is_whole else None
         series.day_total, series.day_dearest = 0.0, []
         if rise is None:
             return
@@ -240,6 +249,10 @@ class SpendAnomalies:
                 **(more or {}),
             },
         )
+
+
+def _begun(hour: int) -> Series:
+    return Series(hour, began=hour)
 
 
 def _burst(series: Series, hour: int, explained: float) -> Burst | None:

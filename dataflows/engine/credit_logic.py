@@ -11,6 +11,7 @@ from config.metrics import DECISIONS
 from dataflows.credit_runs import CreditRun
 from dataflows.decisions import Decision
 from dataflows.detectors.credit_anomalies import Scenario
+from dataflows.detectors.spend_rate import Tenant
 from dataflows.engine.credit_records import Charge, CreditReport, part_of
 from dataflows.engine.credit_stage import CreditStage, StageClock
 from dataflows.engine.state_files import StateFile, StateFiles, UnusableStoreError
@@ -33,6 +34,7 @@ class Scenarios(msgspec.Struct, array_like=True):
 
     scenarios: list[Scenario]
     gone: list[tuple[str, str]]
+    spenders: list[Tenant] = []
 
 
 class StageSnapshot(msgspec.Struct, array_like=True):
@@ -97,11 +99,15 @@ class CreditLogic(StatefulBatchLogic[PartReport, Decision | CreditRun, bytes]):
         scenarios, files = Scenarios([], []), None
         if self._files is None:
             scenarios.scenarios = list(stage.scenarios)
+            scenarios.spenders = list(stage.spenders)
         else:
             everything = self._files.wants_everything
-            if everything or stage.changed or stage.gone:
+            spenders = stage.spenders if everything else stage.changed_spenders
+            if everything or stage.changed or stage.gone or spenders:
                 told = list(stage.scenarios) if everything else stage.changed
-                self._files.write([_encode(Scenarios(told, [] if everything else stage.gone))], everything=everything)
+                self._files.write(
+                    [_encode(Scenarios(told, [] if everything else stage.gone, list(spenders)))], everything=everything
+                )
             files = self._files.current
         taken = _encode(StageSnapshot(SNAPSHOT_VERSION, self._part, stage.clock(), scenarios, files))
         stage.note_snapshot()
@@ -130,6 +136,7 @@ class CreditLogic(StatefulBatchLogic[PartReport, Decision | CreditRun, bytes]):
             told = [_decode_scenarios(content) for content in self._files.read()] + told
         for one in told:
             stage.learn(one.scenarios, one.gone)
+            stage.learn_spenders(one.spenders)
         stage.restore(stored.clock)
         stage.begin()
 

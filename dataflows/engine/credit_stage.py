@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from dataflows.decisions import Decision
 from dataflows.detectors.credit_anomalies import (
     QUIET_FOR,
     UNREMARKED,
@@ -20,9 +21,10 @@ from dataflows.detectors.credit_anomalies import (
     scenario_of,
 )
 from dataflows.detectors.learned_baselines import DAY
+from dataflows.detectors.spend_rate import HOUR, SpendAnomalies, Tenant
 from dataflows.engine.credit_records import Charge
 from dataflows.events import BaselineChange, BaselinesUpdated, RunEvent
-from dataflows.times import NEVER
+from dataflows.times import NEVER, to_micros
 
 #: How far the slowest lane has to come before they are looked at again, microseconds: what waits is sorted each time.
 LOOK_EVERY = 500_000
@@ -55,6 +57,8 @@ class StageClock(msgspec.Struct, array_like=True):
     runs: list[Waiting]
     changes: list[WaitingChange]
     swept_at: int
+    #: How far the lanes had come that have ended.
+    ended_at: int = NEVER
 
 
 class CreditStage:
@@ -66,8 +70,11 @@ class CreditStage:
         rules_of: Callable[[str, str], CreditRules],
         lanes: int,
         approved: Iterable[tuple[str, BaselineChange]] = (),
+        spend_of: Callable[[str], SpendAnomalies | None] = lambda _: None,
     ) -> None:
         """`rules_of` gives those of a tenant's workflow; `lanes` is how many will report.
+
+        `spend_of` gives what watches a tenant's spending, None where nothing does.
 
         `approved` are the tenants' baselines at the beginning; any that a control event names goes before them.
         """
@@ -82,6 +89,11 @@ class CreditStage:
         self._waiting: list[Charge] = []
         self._looked_at = NEVER
         self._swept_at = NEVER
+        self._spend_of = spend_of
+        self._spenders: dict[str, Tenant] = {}
+        self._changed_spenders: set[str] = set()
+        self._hour = NEVER
+        self._ended_at = NEVER
         self._apply_approved()
 
     def take(self, lane: str, mark: int, charges: Sequence[Charge], *, is_end: bool = False) -> list[Judged]:
@@ -91,6 +103,8 @@ class CreditStage:
         """
         self._waiting += charges
         self._marks[lane] = None if is_end else mark
+        if is_end and mark > self._ended_at:
+            self._ended_at = mark
         if len(self._marks) < self._lanes:
             return []
         running = [value for value in self._marks.values() if value is not None]
@@ -98,6 +112,7 @@ class CreditStage:
         if now is not None and now - self._looked_at < LOOK_EVERY:
             return []
         out = self._judge(now) if self._waiting else []
+        out += self._end_hours(self._ended_at if now is None else now)
         if now is not None:
             self._looked_at = now
             self._sweep(now)
@@ -108,6 +123,16 @@ class CreditStage:
         """All that are remembered."""
         return self._scenarios.values()
 
+    @property
+    def spenders(self) -> Iterable[Tenant]:
+        """All whose spending is watched."""
+        return self._spenders.values()
+
+    @property
+    def changed_spenders(self) -> list[Tenant]:
+        """Those that have spent something, or whose hour has ended, since the last snapshot."""
+        return [self._spenders[tenant_id] for tenant_id in sorted(self._changed_spenders)]
+
     def clock(self) -> StageClock:
         """All state but the scenarios."""
         runs, changes = [], []
@@ -116,17 +141,18 @@ class CreditStage:
                 runs.append(Waiting(due, time, lane, arrival, event))
             else:
                 changes.append(WaitingChange(due, time, lane, arrival, event))
-        return StageClock(self._marks, runs, changes, self._swept_at)
+        return StageClock(self._marks, runs, changes, self._swept_at, self._ended_at)
 
     def note_snapshot(self) -> None:
         """What has changed until now is told, or nobody asks."""
         for scenario in self.changed:
             scenario.is_changed = False
         self.changed, self.gone = [], []
+        self._changed_spenders.clear()
 
     def restore(self, clock: StageClock) -> None:
         """Take over a clock; the scenarios are learned one by one."""
-        self._marks, self._swept_at = clock.marks, clock.swept_at
+        self._marks, self._swept_at, self._ended_at = clock.marks, clock.swept_at, clock.ended_at
         self._waiting = [
             (one.due, one.time, True, one.event.workflow_id or "", one.lane, one.arrival, one.event)
             for one in clock.runs
@@ -141,6 +167,11 @@ class CreditStage:
             scenario.is_changed = False
             self._scenarios[scenario.tenant_id, scenario.name] = scenario
             self._detector.know(scenario)
+
+    def learn_spenders(self, spenders: Iterable[Tenant]) -> None:
+        """Take over what was spent, in the place of what is known."""
+        for tenant in spenders:
+            self._spenders[tenant.tenant_id] = tenant
 
     def begin(self) -> None:
         """All was taken over: what was approved meanwhile holds from now on."""
@@ -157,7 +188,7 @@ class CreditStage:
         count = len(waiting) if now is None else bisect_left(waiting, (now,))
         on_run, rules_of, scenarios = self._detector.on_run, self._rules_of, self._scenarios
         out = []
-        for _, time, _, workflow_id, _, _, event in waiting[:count]:
+        for due, time, _, workflow_id, _, _, event in waiting[:count]:
             if type(event) is RunEvent:
                 tenant_id, name = event.tenant_id, scenario_of(event)
                 scenario = scenarios.get((tenant_id, name))
@@ -166,10 +197,34 @@ class CreditStage:
                 judged = on_run(scenario, event, time, rules_of(tenant_id, workflow_id))
                 if judged is not UNREMARKED:
                     out.append(judged)
+                watch = self._spend_of(tenant_id)
+                if watch is not None:
+                    out += _told(watch.on_run(self._spender(watch, tenant_id, due), event, due))
             elif isinstance(event, BaselinesUpdated):
                 for change in event.baselines:
                     self._detector.on_baseline(self._scenario(event.tenant_id, change.scenario_id), change, time)
         del waiting[:count]
+        return out
+
+    def _spender(self, watch: SpendAnomalies, tenant_id: str, due: int) -> Tenant:
+        """The tenant, which is about to spend."""
+        tenant = self._spenders.get(tenant_id)
+        if tenant is None:
+            tenant = self._spenders[tenant_id] = watch.begin(tenant_id, due)
+        self._changed_spenders.add(tenant_id)
+        return tenant
+
+    def _end_hours(self, now: int) -> list[Judged]:
+        """Let hours end of which nothing more comes, of tenants that have no later run."""
+        if not self._spenders or now // HOUR <= self._hour:
+            return []
+        self._hour = now // HOUR
+        out: list[Judged] = []
+        for tenant_id, tenant in sorted(self._spenders.items()):
+            watch = self._spend_of(tenant_id)
+            if watch is not None:
+                out += _told(watch.on_time(tenant, now))
+                self._changed_spenders.add(tenant_id)
         return out
 
     def _scenario(self, tenant_id: str, name: str) -> Scenario:
@@ -196,3 +251,7 @@ class CreditStage:
                 del self._scenarios[key]
             self.changed = [one for one in self.changed if (one.tenant_id, one.name) not in quiet]
             self.gone += quiet
+
+
+def _told(decisions: Iterable[Decision]) -> list[Judged]:
+    return [Judged(to_micros(decision.occurred_at), decision, None) for decision in decisions]

@@ -11,6 +11,7 @@ from dataflows.detectors.credit_anomalies import CreditAnomalies, CreditRules, c
 from dataflows.detectors.credit_profiles import Profile
 from dataflows.detectors.policies import Policies, PolicySet
 from dataflows.detectors.silence import StreamSilence, WorkflowSilence, resolution
+from dataflows.detectors.spend_rate import SpendAnomalies
 from dataflows.detectors.stuck_executions import StuckExecutions
 from dataflows.engine.credit_records import part_of
 from dataflows.engine.credit_stage import CreditStage
@@ -81,6 +82,7 @@ class CreditFactory:
         self._baselines = list(baselines)
         #: By the identity of the policy set, which lives as long as the policies: to hash one takes too long.
         self._built: dict[int, CreditRules] = {}
+        self._watches: dict[str, SpendAnomalies | None] = {}
 
     def rules_of(self, tenant_id: str, workflow_id: str) -> CreditRules:
         """By what a workflow's runs are judged."""
@@ -93,8 +95,15 @@ class CreditFactory:
             self._built[id(policy)] = rules
         return rules
 
+    def spend_of(self, tenant_id: str) -> SpendAnomalies | None:
+        """What watches a tenant's spending, None where the policy says that nothing does."""
+        if tenant_id not in self._watches:
+            policy = self._policies.tenants.get(tenant_id, self._policies.default)
+            self._watches[tenant_id] = SpendAnomalies(policy.version) if policy.spend_rate.enabled else None
+        return self._watches[tenant_id]
+
     def stage(self, lanes: int, part: int = 0, parts: int = 1) -> CreditStage:
         """A new second stage for the tenants of one of its parts; `lanes` will report to it."""
         detector = CreditAnomalies(keeps_records=self._keeps_records)
         own = [(tenant, change) for tenant, change in self._baselines if part_of(tenant, parts) == part]
-        return CreditStage(detector, self.rules_of, lanes, own)
+        return CreditStage(detector, self.rules_of, lanes, own, self.spend_of)

@@ -159,6 +159,28 @@ def test_a_long_silence_begins_anew() -> None:
     assert decided(runs, DAY * 65) == []
 
 
+def test_a_tenant_that_begins_in_the_evening_has_not_risen() -> None:
+    runs = [(since, workflow, 10.0) for since, workflow, _ in steady(40, seed=1) if since >= HOUR * 20]
+    assert decided(runs, DAY * 40) == []
+
+
+def test_it_does_not_matter_how_often_the_time_is_told() -> None:
+    detector = SpendAnomalies()
+    tenant = detector.begin("t_acme", to_micros(T0))
+    runs = by_time(steady(20, seed=1), steady(25, seed=2, first=60, a_day=1000))
+    burst = [(DAY * 70 + timedelta(minutes=n / 4), "wf1", 100.0) for n in range(200)]
+    runs = by_time(runs, burst)
+    out, told = [], timedelta(0)
+    for number, (since, workflow, credits_) in enumerate(runs):
+        while told + timedelta(minutes=20) <= since:
+            told += timedelta(minutes=20)
+            out += detector.on_time(tenant, to_micros(T0 + told))
+        event = a_run(since, workflow, credits_, number)
+        out += detector.on_run(tenant, event, to_micros(event.occurred_at))
+    assert out
+    assert out == decided(runs, DAY * 85)
+
+
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 1_600))
 def test_a_restart_changes_nothing(cut: int) -> None:
