@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl, urlencode
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
-from lifecycle.kinds import DecisionKind, TaskKind, TaskStatus
+from lifecycle.credits.case_reads import CaseFilter
+from lifecycle.kinds import CaseSeverity, CaseStatus, DecisionKind, TaskKind, TaskStatus
 from lifecycle.statuses import Status
 from lifecycle.tasks import TaskFilter
 
@@ -74,6 +75,33 @@ class AutomationQuery(ListQuery):
     cursor: Annotated[_Id | None, BeforeValidator(_absent_if_empty)] = None
     status: Annotated[Status | None, BeforeValidator(_absent_if_empty)] = None
     tenant_id: Annotated[_Id | None, BeforeValidator(_absent_if_empty)] = None
+
+
+class CaseView(StrEnum):
+    """Which credit cases a list shows."""
+
+    UNRESOLVED = "unresolved"
+    OPEN = "Open"
+    INVESTIGATING = "Investigating"
+    MITIGATING = "Mitigating"
+    RESOLVED = "Resolved"
+
+
+class CaseQuery(ListQuery):
+    """Parameters of the list of credit cases."""
+
+    status: Annotated[CaseView, BeforeValidator(lambda value: value or CaseView.UNRESOLVED)] = CaseView.UNRESOLVED
+    severity: Annotated[CaseSeverity | None, BeforeValidator(_absent_if_empty)] = None
+    tenant_id: Annotated[_Id | None, BeforeValidator(_absent_if_empty)] = None
+
+    @property
+    def filter(self) -> CaseFilter:
+        """The same for the lifecycle."""
+        return CaseFilter(
+            status=None if self.status is CaseView.UNRESOLVED else CaseStatus(self.status.value),
+            severity=self.severity,
+            tenant_id=self.tenant_id,
+        )
 
 
 class DecisionQuery(ListQuery):

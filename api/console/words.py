@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 
 from lifecycle.kinds import (
+    ActionResult,
     BlockKind,
+    CaseAction,
+    CaseSeverity,
     DecisionKind,
     DecisionOutcome,
+    GateHoldKind,
     HoldKind,
     HoldStatus,
     Priority,
@@ -149,10 +153,46 @@ HOLD_STATUSES: Mapping[str, str] = {
     HoldStatus.ENDED: "Ended with its incident",
 }
 
+CASE_VIEWS: Mapping[str, str] = {"unresolved": "Not resolved"}
+
+CASE_TONES: Mapping[str, str] = {
+    CaseSeverity.SEV0: "critical",
+    CaseSeverity.SEV1: "high",
+    CaseSeverity.SEV2: "medium",
+}
+
+CASE_ACTIONS: Mapping[str, str] = {
+    CaseAction.QUARANTINE: "Hold the workflow, mark what the run made",
+    CaseAction.BLOCK_DISPATCH: "Start nothing that the run asks for",
+    CaseAction.CREATE_CASE: "Open a case",
+    CaseAction.PAGE_LOCK: "Lock the page",
+    CaseAction.SLACK_ESCALATE: "Escalate on Slack",
+    CaseAction.SLACK_ALERT: "Tell on Slack",
+    CaseAction.REQUIRE_ACK_BEFORE_RERUN: "Hold the workflow until somebody acknowledges",
+    CaseAction.LOG_CASE_OPTIONAL: "Keep a case",
+    CaseAction.WEEKLY_REVIEW: "Show it in the weekly review",
+}
+
+ACTION_RESULTS: Mapping[str, str] = {ActionResult.NOT_CONFIGURED: "Not set up"}
+
+RESULT_TONES: Mapping[str, str] = {
+    ActionResult.PLANNED: "medium",
+    ActionResult.DONE: "good",
+    ActionResult.FAILED: "critical",
+    ActionResult.NOT_CONFIGURED: "",
+}
+
+GATE_HOLD_KINDS: Mapping[str, str] = {
+    GateHoldKind.QUARANTINE: "All runs of the workflow",
+    GateHoldKind.BLOCK_DISPATCH: "What the run asks for",
+    GateHoldKind.REQUIRE_ACK: "All runs of the workflow, until somebody acknowledges",
+}
+
 #: Who did something: automatic ones by name, others as they named themselves.
 _SERVICES: Mapping[str, str] = {
     "service:monitor": "Breakwater, by itself",
     "service:seed": "Import",
+    "service:worker": "Breakwater, by itself",
 }
 
 

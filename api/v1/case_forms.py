@@ -1,11 +1,10 @@
 """What goes over the wire at `/v1/cases`."""
 
 from datetime import datetime
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.v1.forms import Form, Text
+from api.v1.forms import Form, Label, Line, Text
 from lifecycle.kinds import (
     ActionResult,
     CaseAction,
@@ -16,8 +15,6 @@ from lifecycle.kinds import (
     GateHoldKind,
     RootCause,
 )
-
-Stage = Annotated[Text, Field(max_length=120)]
 
 
 class Case(Form):
@@ -124,10 +121,9 @@ class CaseRequest(BaseModel):
     root_cause: RootCause | None = None
     fix: Text | None = None
     recurrence_notes: Text | None = None
-    stage: Stage | None = None
-    wt_gate_for_automation: Stage | None = None
-    wt_gate_verdict: Annotated[Text, Field(max_length=500)] | None = None
-    slack_thread_url: Annotated[Text, Field(max_length=2048, pattern=r"^https://[A-Za-z0-9.-]+/[!-~]*$")] | None = None
+    stage: Label | None = None
+    wt_gate_for_automation: Label | None = None
+    wt_gate_verdict: Line | None = None
     version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="the one that the change was made on")
 
 

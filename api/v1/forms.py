@@ -29,6 +29,9 @@ def _storable(value: str) -> str:
 
 #: Free text that a person wrote.
 Text = Annotated[str, Field(max_length=4000), AfterValidator(_storable)]
+#: A word or two, and a sentence.
+Label = Annotated[str, Field(max_length=120), AfterValidator(_storable)]
+Line = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
 Id = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_storable)]
 
 
