@@ -43,7 +43,7 @@ class Drift(msgspec.Struct, array_like=True, gc=False):
     is_told: bool = False
 
     def learn(self, total: float) -> Rise | None:
-        """Take in a day's sum; say the rise when it begins to matter, and again only when it was over. 15 µs."""
+        """Take in a day's sum; say the rise when it begins to matter, and again only when it was over. 10 µs."""
         self.days.append(total)
         if len(self.days) > KEPT_DAYS:
             del self.days[0]

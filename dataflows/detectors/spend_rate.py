@@ -35,8 +35,9 @@ BURST_RUNS = 5
 BURST_OVER = 24
 #: Days without spending after which a workflow is forgotten, and a tenant begins anew.
 QUIET_DAYS = 28
-#: The dearest runs that are remembered of an hour and of a day; the workflows that a decision names.
+#: The dearest runs that are remembered of an hour and of today, those of each day before; workflows that are named.
 DEAREST = 10
+DEAREST_OF_A_DAY = 3
 WORKFLOWS_NAMED = 10
 
 
@@ -51,7 +52,7 @@ class Spent(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
 
 
 class Series(msgspec.Struct, array_like=True, gc=False):
-    """What is remembered of a workflow's or a tenant's spending; 10 KB."""
+    """What is remembered of a workflow's or a tenant's spending; 25 KB."""
 
     #: The hour that is being summed, in hours since the epoch.
     hour: int
@@ -161,7 +162,7 @@ class SpendAnomalies:
         series.hour, series.total, series.runs, series.dearest = hour + 1, 0.0, 0, []
         if (hour + 1) % DAY_HOURS:
             return
-        series.week_dearest = [*series.week_dearest[1 - DAYS_A_WEEK :], series.day_dearest]
+        series.week_dearest = [*series.week_dearest[1 - DAYS_A_WEEK :], series.day_dearest[:DEAREST_OF_A_DAY]]
         # The day on which a series began is only part of one, and would make the next ones look like a rise.
         is_whole = series.began <= hour + 1 - DAY_HOURS
         rise = series.drift.learn(series.day_total) if is_whole else None
