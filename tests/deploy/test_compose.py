@@ -51,7 +51,7 @@ def test_the_schema_would_see_a_misspelt_key() -> None:
 
 
 def test_it_holds_the_whole_stack() -> None:
-    assert set(OURS) == {"migrate", "init-topics", "monitor", "api", "worker"}
+    assert set(OURS) == {"migrate", "init-topics", "monitor", "api", "worker", "gate", "gate-audit"}
     assert set(SERVICES) - set(OURS) == {"kafka", "postgres", "redis", "mail", "prometheus", "grafana"}
 
 
