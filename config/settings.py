@@ -407,7 +407,12 @@ class Settings(BaseSettings):
     """All settings; nested ones are written `BREAKWATER_KAFKA__EVENTS_TOPIC`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BREAKWATER_", env_nested_delimiter="__", env_file=".env", extra="forbid", frozen=True
+        env_prefix="BREAKWATER_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     postgres: Postgres = Postgres()

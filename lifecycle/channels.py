@@ -17,8 +17,8 @@ Senders = Mapping[Channel, Sender]
 def make_senders(settings: Settings) -> Senders:
     """Email and in-app always; the others when the settings name their addresses. Contacts nothing."""
     senders: dict[Channel, Sender] = {Channel.EMAIL: SmtpSender(settings.smtp), Channel.IN_APP: show_in_app}
-    if settings.slack.url is not None:
-        senders[Channel.SLACK] = slack_sender(settings.slack)
+    if settings.slack_addresses is not None:
+        senders[Channel.SLACK] = slack_sender(settings.slack_addresses)
     if settings.webhook.url is not None:
         senders[Channel.WEBHOOK] = webhook_sender(settings.webhook)
     if settings.on_call.routing_key is not None:

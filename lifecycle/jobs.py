@@ -80,8 +80,8 @@ class Backoff(retry.BaseRetryStrategy):
 class WorkerTiming:
     """How patient the worker is."""
 
-    #: A day and a half of tries for a notification: 30 s, 1 min, 2 min, … at most 4 h apart.
-    notifications: Backoff = Backoff(tries=16, first=timedelta(seconds=30), longest=timedelta(hours=4))
+    #: A day and a half of tries for a notification: 5 s, 10 s, 20 s, … at most 4 h apart.
+    notifications: Backoff = Backoff(tries=20, first=timedelta(seconds=5), longest=timedelta(hours=4))
     #: Events wait for their broker as long as it takes.
     events: Backoff = Backoff(tries=None, first=timedelta(seconds=1), longest=timedelta(minutes=5))
     breaker: Breaker = field(default_factory=Breaker)

@@ -1,5 +1,6 @@
 """Post JSON to an address of the settings, and say in our words why it was not taken."""
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -7,6 +8,9 @@ from email.utils import parsedate_to_datetime
 import httpx2
 
 from lifecycle.messages import DeliveryFault, NotDeliveredError
+
+#: At `INFO` the client writes the address of each request, and an address may be the secret.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 TIMEOUT = timedelta(seconds=10)
 

@@ -1,4 +1,4 @@
-"""Post one notification to Slack: Block Kit by an incoming webhook.
+"""Post one notification to Slack: Block Kit by an incoming webhook, for credit cases by that of their severity.
 
 Slack knows no idempotency key: the notification's id is the first block's id, so a repeat can be told as one.
 """
@@ -17,8 +17,9 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
-from config.settings import Slack
-from lifecycle.kinds import Severity
+from config.settings import SlackAddresses
+from lifecycle.credits.slack_alert import build_case_payload, escaped
+from lifecycle.kinds import Severity, Template
 from lifecycle.messages import Message, Sender
 from lifecycle.posts import TIMEOUT, post
 from lifecycle.texts import one_line
@@ -26,9 +27,27 @@ from lifecycle.texts import one_line
 _SIGNS = {Severity.CRITICAL: "\N{LARGE RED CIRCLE}", Severity.WARNING: "\N{LARGE YELLOW CIRCLE}", Severity.INFO: ""}
 _MAX_LINK = 3000
 
+#: What credit monitoring tells; the context of those about a case says its severity.
+_OF_CREDITS = frozenset(
+    {
+        Template.CREDIT_CASE,
+        Template.CREDIT_CASE_OVERDUE,
+        Template.CREDIT_HEALTH,
+        Template.CREDIT_REVIEW,
+        Template.BASELINES_UPDATED,
+    }
+)
+
 
 def build_payload(message: Message) -> dict[str, Any]:
-    """The payload: header, text, button, and what it is about.
+    """The payload, of a credit case with its numbers."""
+    if message.template is Template.CREDIT_CASE:
+        return build_case_payload(message)
+    return _build_notice(message)
+
+
+def _build_notice(message: Message) -> dict[str, Any]:
+    """Header, text, button, and what it is about.
 
     All of it is plain text, so that no name can mention people or bring a link of its own.
     """
@@ -51,23 +70,24 @@ def build_payload(message: Message) -> dict[str, Any]:
     blocks.append(ContextBlock(elements=[PlainTextObject(text=about, emoji=False)]))
     return {
         # What a notification on a phone shows; here alone Slack reads marks, so they are made harmless.
-        "text": headline.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"),
+        "text": escaped(headline),
         "blocks": [block.to_dict() for block in blocks],  # checks the lengths
         "unfurl_links": False,
     }
 
 
-def slack_sender(slack: Slack) -> Sender:
-    """Post by the webhook of the settings.
+def slack_sender(addresses: SlackAddresses) -> Sender:
+    """Post by the webhooks of the settings.
 
     Not with the SDK's own client: it writes the address, a secret, into its debug log, and follows redirects.
     """
-    assert slack.url is not None
-    url = slack.url.get_secret_value()
     client = httpx2.Client(timeout=TIMEOUT.total_seconds(), follow_redirects=False)
 
     def send(message: Message) -> str:
-        post(client, url, json.dumps(build_payload(message)).encode(), {})
+        url = (
+            addresses.of_credits(message.context.get("severity")) if message.template in _OF_CREDITS else addresses.main
+        )
+        post(client, url.get_secret_value(), json.dumps(build_payload(message)).encode(), {})
         return message.notification_id
 
     return send

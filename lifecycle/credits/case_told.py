@@ -1,5 +1,6 @@
 """Who hears of a credit case: operations, by one task and by one notice for each step of its severity (50.4, 50.5)."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +40,9 @@ _PRIORITIES = {
 }
 
 _tasks = tables.tasks.c
+
+#: A link that a sender chose and that people are shown.
+_SAFE_LINK = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?/[!-~]*")
 
 
 def add_task(
@@ -162,6 +166,8 @@ def tell_of_case(
                     "flags": ", ".join(incident.risk_flags) or "none",
                     "execution_id": one_line(incident.execution_id),
                     "at": at_time(incident.occurred_at),
+                    "run_link": options.decision_link(incident.decision_id),
+                    "artifacts_link": _artifacts_link(connection, incident),
                     "acknowledge_by": None if case.acknowledge_by is None else at_time(case.acknowledge_by),
                     "done": list(done),
                     "not_done": list(not_done),
@@ -170,6 +176,19 @@ def tell_of_case(
             )
         ],
     )
+
+
+def _artifacts_link(connection: sa.Connection, incident: Incident) -> str | None:
+    """Where the run's artifacts are, if the ledger has the run by now and it says so."""
+    runs = tables.credit_runs.c
+    link: str | None = connection.execute(
+        sa.select(runs.artifacts_link).where(
+            runs.tenant_id == incident.tenant_id,
+            runs.workflow_id == incident.workflow_id,
+            runs.execution_id == incident.execution_id,
+        )
+    ).scalar()
+    return link if link is not None and _SAFE_LINK.fullmatch(link) else None
 
 
 def in_credits(amount: float) -> str:
