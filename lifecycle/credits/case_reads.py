@@ -91,7 +91,7 @@ def read_case(connection: sa.Connection, case_id: str) -> CaseFile:
         holds=connection.execute(
             sa.select(tables.gate_holds)
             .where(_holds.tenant_id == case.tenant_id, _holds.case_id == case.id, _holds.released_at.is_(None))
-            .order_by(_holds.created_at, _holds.id)
+            .order_by(_holds.created_at, _holds.kind, _holds.execution_id)
             .limit(MAX_RUNS)
         ).all(),
     )

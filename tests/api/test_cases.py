@@ -44,7 +44,7 @@ def test_a_case_is_listed_and_read_with_all_that_belongs_to_it(engine: sa.Engine
         "page_lock": "not_configured",
         "slack_escalate": "not_configured",
     }
-    assert [one["kind"] for one in found["holds"]] == ["quarantine", "block_dispatch"]
+    assert [one["kind"] for one in found["holds"]] == ["block_dispatch", "quarantine"]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def test_a_case_is_shown_with_its_run_what_was_done_and_what_it_holds_back(engin
     assert "SEV0 · PII exposure · BINDER_EXPORT" in listed
     assert "to be acknowledged" in listed
     page = text_of(html)
-    assert "What it holds back All runs of the workflow: wf1" in page
+    assert "What it holds back What the run asks for: RUN-1" in page
+    assert "All runs of the workflow: wf1" in page
     assert "Lock the page Not set up" in page
     assert "Start nothing that the run asks for Done" in page
     assert "SEV0: 2,480 credits primary in quarantine" in page
