@@ -30,6 +30,7 @@ COMMANDS = {
     "token": "cli.token",
     "system-config": "cli.system_config",
     "blacklist": "cli.blacklist",
+    "ledger": "cli.ledger",
 }
 
 

@@ -1,0 +1,85 @@
+"""`breakwater ledger`: check what runs cost, and write it out."""
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+from sqlalchemy.exc import OperationalError
+
+from cli.options import fail_usage
+from config.database import make_engine
+from config.settings import load_settings
+from lifecycle.credits.entry import LedgerEntry
+from lifecycle.credits.export import ExportFormat, export_rows
+from lifecycle.credits.ledger import read_chain, tenants_in_ledger
+from lifecycle.credits.ledger import verify as verify_chain
+
+ledger = typer.Typer(no_args_is_help=True, help="Check what runs cost, and write it out.")
+
+Tenant = Annotated[str | None, typer.Option(help="This one alone; all by default.", metavar="ID")]
+
+
+@ledger.command()
+def verify(
+    tenant: Tenant = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Check each tenant's chain: exit 0 when all hold, 1 when one does not, 2 when nothing could be checked."""
+    broken = 0
+    with _snapshot() as connection:
+        for tenant_id in _tenants(connection, tenant):
+            found = verify_chain(connection, tenant_id)
+            broken += found is not None
+            if as_json:
+                fault = {} if found is None else {"seq": found.seq, "what": found.what}
+                typer.echo(json.dumps({"tenant_id": tenant_id, "holds": found is None, **fault}))
+            else:
+                typer.echo(f"{tenant_id}: {'holds' if found is None else f'row {found.seq}: {found.what}'}")
+    raise typer.Exit(1 if broken else 0)
+
+
+@ledger.command()
+def export(
+    output: Annotated[Path, typer.Option(help="Where to; <FILE>.sha256 comes beside it.", metavar="FILE")],
+    form: Annotated[ExportFormat, typer.Option("--format")] = ExportFormat.JSONL,
+    tenant: Tenant = None,
+) -> None:
+    """Write all rows with their hashes to a file, tenant after tenant."""
+    with _snapshot() as connection:
+        rows = _rows(connection, _tenants(connection, tenant))
+        try:
+            count = export_rows(rows, output, form)
+        except OSError as error:
+            fail_usage(f"{output}: {error.strerror}")
+    typer.echo(f"{count} runs")
+
+
+@contextmanager
+def _snapshot() -> Iterator[sa.Connection]:
+    """One moment of the ledger, however long reading it takes; exit 2 when the database can't be reached."""
+    engine = make_engine(load_settings().postgres)
+    try:
+        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+            yield connection
+    except OperationalError:
+        fail_usage("the database can't be reached, or refuses this user")
+    finally:
+        engine.dispose()
+
+
+def _tenants(connection: sa.Connection, tenant: str | None) -> list[str]:
+    known = tenants_in_ledger(connection)
+    if tenant is None:
+        return known
+    if tenant not in known:
+        fail_usage("--tenant: the ledger has no run of this tenant")
+    return [tenant]
+
+
+def _rows(connection: sa.Connection, tenants: list[str]) -> Generator[tuple[LedgerEntry, str], None, None]:
+    for tenant_id in tenants:
+        yield from read_chain(connection, tenant_id)
