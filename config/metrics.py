@@ -48,6 +48,11 @@ CREDIT_RUNS_RECORDED = Counter(
 CREDIT_CASES_OVERDUE = Counter(
     "breakwater_credit_cases_overdue_total", "Credit cases that nobody acknowledged in time, by severity.", ["severity"]
 )
+CREDIT_JOBS = Counter(
+    "breakwater_credit_jobs_total",
+    "Tries of credit monitoring's weekly jobs, by what became of them.",
+    ["job", "outcome"],
+)
 BLOCK_SKIPPED = Counter(
     "breakwater_block_skipped_total",
     "Credential blocks not applied because of the automation's status.",

@@ -1,4 +1,6 @@
-"""What the worker does by the clock, besides the care of its queue: incidents, intents, cases, health."""
+"""What the worker does by the clock, besides the care of its queue: incidents, intents, cases, health, reviews."""
+
+from datetime import UTC, datetime
 
 import procrastinate
 import sqlalchemy as sa
@@ -6,10 +8,13 @@ import sqlalchemy as sa
 from config.metrics import CREDIT_CASES_OVERDUE
 from lifecycle.actors import WORKER
 from lifecycle.admission.retention import forget_answers
+from lifecycle.credits.calendar_jobs import run_due_job
 from lifecycle.credits.evidence_hygiene import repeat_failed_attempts
 from lifecycle.credits.health import read_credit_health, tell_of_faults
 from lifecycle.credits.response_clocks import escalate_overdue_cases
+from lifecycle.credits.weekly_jobs import weekly_jobs
 from lifecycle.guard.incidents import end_quiet_incidents
+from lifecycle.kinds import CreditJob
 from lifecycle.options import LifecycleOptions
 from lifecycle.platform import Platform
 from lifecycle.sweep import sweep_intents
@@ -52,6 +57,21 @@ def add_schedules(
     def check_credits(timestamp: int) -> None:  # noqa: ARG001
         with engine.begin() as connection:
             tell_of_faults(connection, read_credit_health(connection), options=options)
+
+    # Looked at often, due weekly: a tick that nobody was there for is made up for.
+    weekly = weekly_jobs(options)
+
+    @app.periodic(cron=_OFTEN)
+    @app.task(name="update_baselines", queue=SCHEDULES_QUEUE, queueing_lock="update_baselines")
+    def update_baselines(timestamp: int) -> None:  # noqa: ARG001
+        job = CreditJob.UPDATE_BASELINES
+        run_due_job(engine, job, weekly[job], now=datetime.now(UTC), options=options)
+
+    @app.periodic(cron=_OFTEN)
+    @app.task(name="weekly_review", queue=SCHEDULES_QUEUE, queueing_lock="weekly_review")
+    def weekly_review(timestamp: int) -> None:  # noqa: ARG001
+        job = CreditJob.WEEKLY_REVIEW
+        run_due_job(engine, job, weekly[job], now=datetime.now(UTC), options=options)
 
     @app.periodic(cron=_SELDOM)
     @app.task(name="forget_answers", queue=SCHEDULES_QUEUE, queueing_lock="forget_answers")
