@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from lifecycle import tables
 from lifecycle.actors import ActorContext
+from lifecycle.admission.admissions import Answer, Request, answer
 from lifecycle.credits.case_changes import (
     CaseChange,
     acknowledge_case,
@@ -18,7 +19,7 @@ from lifecycle.credits.case_changes import (
 )
 from lifecycle.credits.case_reads import CaseFilter, list_cases, read_case
 from lifecycle.errors import ErrorCode, LifecycleError
-from lifecycle.kinds import CaseStatus, RootCause
+from lifecycle.kinds import CaseStatus, RootCause, Trigger
 from lifecycle.options import LifecycleOptions
 from tests.lifecycle.cases_given import MEMBER, OPS, OPS_ADMIN, WITH_SLACK, apply, case, holds, incident
 from tests.lifecycle.given import content, given_world, row, rows
@@ -97,6 +98,34 @@ def test_an_acknowledgment_does_not_end_a_quarantine(engine: sa.Engine) -> None:
     case_id = given_case(engine, "SEV0")
     acknowledge(engine, case_id)
     assert [kind for _, kind, _ in holds(engine)] == ["block_dispatch", "quarantine"]
+
+
+def verdict(engine: sa.Engine, key: str, parent: str | None = None) -> str | None:
+    """Why the gate refuses a run of the workflow; None when it admits it."""
+    request = Request("wf1", Trigger.MANUAL, key, tenants=None, parent_execution_id=parent)
+    with engine.begin() as connection:
+        (said,) = answer(connection, [request])
+    assert isinstance(said, Answer)
+    return said.code
+
+
+def test_the_gate_refuses_a_workflow_until_its_case_is_acknowledged(engine: sa.Engine) -> None:
+    given_world(engine)
+    assert verdict(engine, "before") is None
+    apply(engine, incident("SEV1"))
+    case_id = case(engine)["case_id"]
+    assert verdict(engine, "meanwhile") == "workflow_on_hold"
+    acknowledge(engine, case_id)
+    assert verdict(engine, "after") is None
+
+
+def test_the_gate_refuses_a_workflow_in_quarantine_until_an_admin_resolves_its_case(engine: sa.Engine) -> None:
+    case_id = given_case(engine, "SEV0")
+    acknowledge(engine, case_id)
+    assert verdict(engine, "meanwhile") == "workflow_on_hold"
+    change(engine, case_id, RESOLVED)
+    assert verdict(engine, "after") is None
+    assert verdict(engine, "asked for by the run", "RUN-1") is None
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from itertools import chain, repeat
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from dataflows.decisions import decode_decision, encode_decision
 from lifecycle import tables
 from lifecycle.actors import MONITOR
 from lifecycle.credits.cases import CaseResult, record_incident
@@ -16,6 +18,7 @@ from lifecycle.credits.incident import Incident
 from lifecycle.kinds import CaseAction, CaseSeverity
 from lifecycle.options import LifecycleOptions
 from sinks.services import Outcome, ServicesSink
+from tests.dataflows.credits_given import ended, replayed, usual
 from tests.lifecycle.cases_given import WITH_SLACK, apply, case, holds, incident, results
 from tests.lifecycle.given import content, given_world, row, rows
 from tests.sinks.given import T0
@@ -255,3 +258,30 @@ def test_a_malformed_decision_is_a_dead_letter(engine: sa.Engine, part: str, cha
     assert [result.outcome for result in sink.apply([malformed])] == [Outcome.DEAD_LETTER]
     assert len(refused) == 1
     assert rows(engine, tables.credit_cases) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "severity", "holds_of_the_run"),
+    [
+        pytest.param({}, "SEV1", [("wf1", "require_ack", None)], id="a spike"),
+        pytest.param(
+            {"risk_flags": ["pii_exposure"], "credits_total": 1},
+            "SEV0",
+            [("wf1", "block_dispatch", "spike"), ("wf1", "quarantine", None)],
+            id="personal data",
+        ),
+        pytest.param({"credits_total": 250}, "SEV2", [], id="a smaller spike"),
+    ],
+)
+def test_what_the_detector_says_of_a_run_becomes_a_case(
+    engine: sa.Engine, more: dict[str, Any], severity: str, holds_of_the_run: list[Any]
+) -> None:
+    given_world(engine)
+    of_world = {"tenant_id": "t1", "workflow_id": "wf1", "automation_version_id": "v1"}
+    spike = {**ended(1, "spike", more.get("credits_total", 775), **of_world), **more}
+    outcome = replayed([*({**line, **of_world} for line in usual()), spike])
+    # By way of a topic, as words and numbers.
+    said = [decode_decision(encode_decision(decision)) for decision in outcome.decisions]
+    assert apply(engine, *said) == ["case_opened"]
+    assert (case(engine)["severity"], case(engine)["primary_execution_id"]) == (severity, "spike")
+    assert holds(engine) == holds_of_the_run
