@@ -84,24 +84,7 @@ def incidents_about(
     found = [
         Incident.of(row)
         for row in connection.execute(
-            sa.select(
-                _incidents.id,
-                _incidents.system_key,
-                _incidents.began_at,
-                _incidents.last_failure_at,
-                _incidents.closed_at,
-            )
-            .where(
-                _incidents.system_key.in_(system_keys),
-                sa.or_(
-                    _incidents.closed_at.is_(None),
-                    sa.and_(
-                        _incidents.began_at <= at,
-                        sa.func.greatest(_incidents.closed_at, _incidents.last_failure_at) >= at - REMEMBERED,
-                    ),
-                ),
-            )
-            .order_by(_incidents.opened_at, _incidents.id)
+            _INCIDENTS, {"system_keys": sorted(system_keys), "at": at, "remembered_from": at - REMEMBERED}
         )
     ]
     unheard: dict[str, Incident] = {}
@@ -164,3 +147,26 @@ def _says_a_credential(connection: sa.Connection, decision_id: str) -> bool:
         sa.select(_decisions.reason_code).where(_decisions.decision_id == decision_id)
     ).scalar()
     return reason_code == INTEGRATION_MONITOR
+
+
+_INCIDENTS = (
+    sa.select(
+        _incidents.id,
+        _incidents.system_key,
+        _incidents.began_at,
+        _incidents.last_failure_at,
+        _incidents.closed_at,
+    )
+    .where(
+        _incidents.system_key == sa.any_(sa.bindparam("system_keys", type_=ARRAY(sa.Text))),
+        sa.or_(
+            _incidents.closed_at.is_(None),
+            sa.and_(
+                _incidents.began_at <= sa.bindparam("at", type_=_incidents.began_at.type),
+                sa.func.greatest(_incidents.closed_at, _incidents.last_failure_at)
+                >= sa.bindparam("remembered_from", type_=_incidents.began_at.type),
+            ),
+        ),
+    )
+    .order_by(_incidents.opened_at, _incidents.id)
+)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
 from lifecycle.guard.arithmetic import GuardPolicy, Hit, budget
@@ -27,7 +27,7 @@ def take_guard_lock(connection: sa.Connection) -> None:
     It comes before every row lock of the lifecycle, a decision's claim too: whoever waits for it holds nothing that
     its holder could need.
     """
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    connection.execute(_TAKE_LOCK)
 
 
 def record_stop(
@@ -45,7 +45,7 @@ def record_stop(
 ) -> None:
     """Remember that a decision went ahead; once for each system that it is counted for."""
     connection.execute(
-        insert(tables.automatic_stops).on_conflict_do_nothing(),
+        _RECORD,
         [
             {
                 "decision_id": decision_id,
@@ -68,38 +68,45 @@ def hits_near(connection: sa.Connection, system_key: str, at: datetime, window: 
 
     What an earlier incident took back was its provider's fault and is not counted again.
     """
-    blocked = sa.select(_stops.tenant_id, _stops.occurred_at).where(
-        _stops.system_key == system_key,
-        _stops.kind == StopKind.BLOCK,
-        _stops.undone_at.is_(None),
-        _stops.occurred_at > at - window,
-        _stops.occurred_at < at + window,
-    )
-    waiting = sa.select(_holds.tenant_id, _holds.occurred_at).where(
-        _holds.status == HoldStatus.HELD,
-        _holds.kind == HoldKind.BLAST_RADIUS,
-        _holds.system_keys.contains(sa.cast([system_key], ARRAY(sa.Text))),
-        _holds.occurred_at > at - window,
-        _holds.occurred_at < at + window,
-    )
-    return [Hit(row.tenant_id, row.occurred_at) for row in connection.execute(sa.union_all(blocked, waiting))]
+    found = connection.execute(_HITS, {"system_key": system_key, "begin": at - window, "end": at + window})
+    return [Hit(row.tenant_id, row.occurred_at) for row in found]
 
 
 def spent_budget(connection: sa.Connection, policy: GuardPolicy) -> int | None:
     """The budget of automatic stops when there is no room for one more; None while there is."""
-    used = connection.execute(
-        sa.select(sa.func.count(sa.distinct(_stops.decision_id))).where(
-            _stops.budgeted,
-            _stops.undone_at.is_(None),
-            _stops.recorded_at > sa.func.clock_timestamp() - policy.budget_window,
-        )
-    ).scalar_one()
+    used = connection.execute(_USED, {"budget_window": policy.budget_window}).scalar_one()
     if used < policy.budget_floor:
         return None  # most of the time, and then nobody counts the Live ones
-    live = connection.execute(
-        sa.select(sa.func.count())
-        .select_from(tables.automation_versions)
-        .where(tables.automation_versions.c.status == Status.LIVE)
-    ).scalar_one()
+    live = connection.execute(_COUNT_LIVE).scalar_one()
     allowed = budget(live, policy)
     return allowed if used >= allowed else None
+
+
+_TAKE_LOCK = sa.select(sa.func.pg_advisory_xact_lock(_LOCK))
+_RECORD = insert(tables.automatic_stops).on_conflict_do_nothing()
+_HITS = sa.union_all(
+    sa.select(_stops.tenant_id, _stops.occurred_at).where(
+        _stops.system_key == sa.bindparam("system_key"),
+        _stops.kind == StopKind.BLOCK,
+        _stops.undone_at.is_(None),
+        _stops.occurred_at > sa.bindparam("begin"),
+        _stops.occurred_at < sa.bindparam("end"),
+    ),
+    sa.select(_holds.tenant_id, _holds.occurred_at).where(
+        _holds.status == HoldStatus.HELD,
+        _holds.kind == HoldKind.BLAST_RADIUS,
+        sa.bindparam("system_key") == sa.any_(_holds.system_keys),
+        _holds.occurred_at > sa.bindparam("begin"),
+        _holds.occurred_at < sa.bindparam("end"),
+    ),
+)
+_USED = sa.select(sa.func.count(sa.distinct(_stops.decision_id))).where(
+    _stops.budgeted,
+    _stops.undone_at.is_(None),
+    _stops.recorded_at > sa.func.clock_timestamp() - sa.bindparam("budget_window", type_=sa.Interval),
+)
+_COUNT_LIVE = (
+    sa.select(sa.func.count())
+    .select_from(tables.automation_versions)
+    .where(tables.automation_versions.c.status == Status.LIVE)
+)
