@@ -1,5 +1,6 @@
 """The blast-radius guard: what it holds, takes back, and lets go on (30.6)."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -379,6 +380,32 @@ def test_many_sinks_at_once_open_one_incident_and_leave_nothing_blocked(engine: 
     assert len(rows(engine, tables.provider_incidents)) == 1
     assert {hold["status"] for hold in rows(engine, tables.holds)} == {"held"}
     assert len(rows(engine, tables.holds)) == 64
+
+
+def test_an_incident_that_ends_in_the_middle_of_a_storm_leaves_nothing_blocked(engine: sa.Engine) -> None:
+    given_tenants(engine, 64)
+    storm = [block_of(n, at=n / 10) for n in range(64)]
+    ended = threading.Event()
+
+    def end_the_first() -> None:
+        while not (ended.is_set() or rows(engine, tables.provider_incidents)):
+            ended.wait(0.01)
+        end_all(engine)
+
+    ender = threading.Thread(target=end_the_first)
+    ender.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda mine: apply(engine, mine), [storm[n : n + 3] for n in range(0, 64, 3)]))
+    finally:
+        ended.set()
+        ender.join()
+    # Whether a decision came before the opening, while it was open, or after the end.
+    assert statuses(engine) == {}
+    assert len(rows(engine, tables.provider_incidents)) == 1
+    assert {hold["status"] for hold in rows(engine, tables.holds)} == {"ended"}
+    told_of = {event["message_key"] for event in rows(engine, tables.outbox_events, type="hold_ended")}
+    assert told_of == {f"w{n:03}" for n in range(64)}
 
 
 def test_many_sinks_at_once_keep_to_the_budget_exactly(engine: sa.Engine) -> None:
