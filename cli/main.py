@@ -30,6 +30,9 @@ COMMANDS = {
     "token": "cli.token",
     "system-config": "cli.system_config",
     "blacklist": "cli.blacklist",
+    "weekly-review": "cli.weekly_review",
+    "update-baselines": "cli.update_baselines",
+    "baselines": "cli.baselines",
     "ledger": "cli.ledger",
 }
 

@@ -1,0 +1,61 @@
+"""What the commands of credit monitoring share: a transaction, who asks, and how they say that work failed (50.8)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Annotated, NoReturn
+
+import sqlalchemy as sa
+import typer
+from sqlalchemy.exc import OperationalError
+
+from cli.options import fail_usage
+from config.settings import Settings
+from lifecycle.actors import ActorContext
+from lifecycle.capabilities import Role, capabilities_of
+from lifecycle.credits.review_files import ArchiveError
+from lifecycle.errors import LifecycleError
+
+By = Annotated[str, typer.Option(help="Who does it; stands in the audit.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+At = Annotated[
+    str | None, typer.Option(help="Event time to look back from, as in 2026-01-31T00:00:00Z; now.", metavar="TIME")
+]
+
+
+def fail_work(message: str) -> NoReturn:
+    """End the command with exit code 1: it was asked rightly, and did not work."""
+    typer.echo(f"breakwater: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def operator(name: str) -> ActorContext:
+    """Whoever can run commands on the database is an admin of operations."""
+    return ActorContext.of_user(name, "cli", capabilities_of([Role.OPS_ADMIN]))
+
+
+def parse_time(option: str, text: str) -> datetime:
+    """A time as it is typed, with its offset; exit 2 for another."""
+    at = None
+    with suppress(ValueError):
+        at = datetime.fromisoformat(text)
+    if at is None or at.tzinfo is None:
+        fail_usage(f"{option}: must be a time with an offset, as in 2026-01-31T00:00:00Z")
+    return at
+
+
+@contextmanager
+def transaction(settings: Settings) -> Iterator[sa.Connection]:
+    """A transaction with a snapshot; exit 1 when the database, a file or the archive is away, 2 for a refusal."""
+    engine = sa.create_engine(settings.postgres.url.get_secret_value(), poolclass=sa.NullPool, hide_parameters=True)
+    try:
+        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+            yield connection
+    except OperationalError:
+        fail_work("the database can't be reached, or refuses this user")
+    except ArchiveError as error:
+        fail_work(f"the archive did not take a file ({error})")
+    except OSError as error:
+        fail_work(f"{error.filename}: {error.strerror}")
+    except LifecycleError as refused:
+        fail_usage(refused.message)

@@ -1,0 +1,126 @@
+"""`breakwater weekly-review`, `update-baselines` and `baselines` as processes (50.8)."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from lifecycle import tables
+from tests.lifecycle.given import given_world, row, rows
+from tests.lifecycle.ledger_given import entry, spend
+
+SUNDAY = datetime(2026, 1, 25, 23, tzinfo=UTC)
+AT = "2026-01-25T23:00:00Z"
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def breakwater(engine: sa.Engine, database_url: str, tmp_path: Path) -> Command:
+    """Runs a command on a database with a week of runs."""
+    given_world(engine)
+    spend(engine, [entry(SUNDAY - timedelta(days=days), 100) for days in range(1, 7)])
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "BREAKWATER_POSTGRES__URL": database_url,
+            "CREDIT_BASELINES_PATH": str(tmp_path / "credit-baselines.json"),
+            "REVIEWS_DIR": str(tmp_path / "reviews"),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def test_a_week_is_reviewed(breakwater: Command, tmp_path: Path) -> None:
+    done = breakwater("weekly-review", "--week", "2026-W04", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert told["report"]["summary_stats"]["total_credits"] == 600
+    assert [(one["tenant_id"], one["revision"]) for one in told["reviews"]] == [(None, 1), ("t1", 1)]
+    assert json.loads(Path(told["reviews"][0]["file"]).read_bytes()) == told["report"]
+    again = breakwater("weekly-review", "--week", "2026-W04")
+    assert "Credits: 600" in again.stdout
+    assert "1. export: 600 credits (1.00× baseline)" in again.stdout
+    assert f"wrote {tmp_path}/reviews/weekly_2026-W04_t1.r2.json" in again.stdout
+
+
+def test_the_week_that_runs_is_reviewed_to_date(breakwater: Command) -> None:
+    year, week, _ = datetime.now(UTC).isocalendar()
+    done = breakwater("weekly-review", "--week", f"{year}-W{week:02}", "--json")
+    assert json.loads(done.stdout)["report"]["summary_stats"]["total_runs"] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["weekly-review", "--week", "2025-W53"], id="a week that there is not"),
+        pytest.param(["weekly-review", "--week", "9000-W01"], id="a week that has not begun"),
+        pytest.param(["update-baselines", "--at", "2026-01-25"], id="a time without an offset"),
+        pytest.param(["baselines", "import", "no/such/file"], id="a file that is not there"),
+        pytest.param(["baselines", "approve", "00000000-0000-0000-0000-000000000000"], id="no such proposal"),
+    ],
+)
+def test_wrong_usage(breakwater: Command, arguments: list[str]) -> None:
+    done = breakwater(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("breakwater: ")
+
+
+def test_work_that_fails(breakwater: Command, tmp_path: Path) -> None:
+    (tmp_path / "reviews").write_text("in the way")
+    done = breakwater("weekly-review", "--week", "2026-W04")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_baselines_are_updated_approved_exported_and_imported(
+    breakwater: Command, engine: sa.Engine, tmp_path: Path
+) -> None:
+    first = json.loads(breakwater("update-baselines", "--at", AT, "--json").stdout)
+    assert [(one["scenario_id"], one["median_credits"]) for one in first["updated"]] == [("export", 100)]
+    assert first["exported"] == 1
+
+    spend(engine, [entry(SUNDAY + timedelta(days=14, minutes=number), 200) for number in range(9)])
+    second = breakwater("baselines", "update", "--at", "2026-02-15T23:00:00Z")
+    assert second.stdout.splitlines()[:2] == [
+        "Baselines updated for 0 scenarios",
+        "Proposed for 1, to be approved:",
+    ]
+    (waiting,) = json.loads(breakwater("baselines", "show", "--proposed", "--json").stdout)["baselines"]
+    approved = breakwater("baselines", "approve", waiting["id"], "--by", "u9")
+    assert approved.stdout == "current export\n"
+    assert row(engine, tables.credit_baselines, status="current")["decided_by"] == "u9"
+    assert len(json.loads(breakwater("baselines", "show", "--history", "--json").stdout)["baselines"]) == 2
+
+    elsewhere = tmp_path / "elsewhere.json"
+    assert breakwater("baselines", "export", str(elsewhere)).returncode == 0
+    document = json.loads(elsewhere.read_bytes())
+    assert document["baselines"][0]["median_credits"] == 200
+    document["baselines"][0]["median_credits"] = 150
+    elsewhere.write_text(json.dumps(document))
+    assert breakwater("baselines", "import", str(elsewhere)).stdout == "1 of 1 baselines changed\n"
+    assert "200 → 150" in breakwater("baselines", "show").stdout
+
+
+def test_a_file_with_faults_changes_nothing_and_each_is_named(
+    breakwater: Command, engine: sa.Engine, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"version": "1.0.0", "baselines": [{"tenant_id": "t1", "median_credits": NaN}]}')
+    assert breakwater("baselines", "import", str(broken)).returncode == 2
+    broken.write_text('{"version": "1.0.0", "baselines": [{"tenant_id": "t1", "median_credits": "7"}]}')
+    done = breakwater("baselines", "import", str(broken))
+    assert done.returncode == 2
+    assert "baselines.0.scenario_id" in done.stderr
+    assert "baselines.0.median_credits" in done.stderr
+    assert rows(engine, tables.credit_baselines) == []
