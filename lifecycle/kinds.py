@@ -374,6 +374,16 @@ class NotificationStatus(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"  #: the last try has failed too
     CANCELLED = "cancelled"  #: taken back before it left
+    FOLDED = "folded"  #: told by another one, which says how many there were
+    MUTED = "muted"  #: not told: a silence or a provider's incident covers it
+
+
+class StormRule(StrEnum):
+    """Why a notification waits to be told together with others (60.5)."""
+
+    CAUSE = "cause"  #: the same cause was told just now
+    CREDIT_CASES = "credit_cases"  #: so were many credit cases
+    TENANT = "tenant"  #: so was much of this tenant
 
 
 class DeliveryOutcome(StrEnum):

@@ -32,7 +32,15 @@ from lifecycle.tables.registry import (
     workflows,
 )
 from lifecycle.tables.reviews import credit_baselines, credit_job_runs, credit_reviews
-from lifecycle.tables.work import audit_logs, channel_outages, deliveries, notifications, outbox_events, tasks
+from lifecycle.tables.work import (
+    audit_logs,
+    channel_outages,
+    deliveries,
+    notice_silences,
+    notifications,
+    outbox_events,
+    tasks,
+)
 
 #: Tables that nobody may rewrite: a trigger refuses UPDATE, DELETE and TRUNCATE (30.2).
 APPEND_ONLY_TABLES = ("audit_logs", "automation_versions_status_history", "credit_runs", "run_receipts")
@@ -70,6 +78,7 @@ __all__ = [
     "holds",
     "memberships",
     "metadata",
+    "notice_silences",
     "notifications",
     "outbox_events",
     "payments",

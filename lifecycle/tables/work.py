@@ -12,6 +12,7 @@ from lifecycle.kinds import (
     NotificationStatus,
     Priority,
     Severity,
+    StormRule,
     TaskContext,
     TaskKind,
     TaskStatus,
@@ -126,6 +127,8 @@ audit_logs = sa.Table(
     comment="Append-only: a trigger refuses UPDATE, DELETE and TRUNCATE. A null tenant is the platform.",
 )
 
+_PENDING = NotificationStatus.PENDING.value
+
 notifications = sa.Table(
     "notifications",
     metadata,
@@ -148,6 +151,11 @@ notifications = sa.Table(
     sa.Column("not_before", Time, comment="waits until then, so that it can be cancelled"),
     sa.Column("delivered_at", Time),
     sa.Column("read_at", Time),
+    sa.Column("cause", Uuid, comment="the same for those that may be told as one; null: none is like it"),
+    sa.Column("held_by", sa.Text, comment="what made it wait to be told together with others"),
+    sa.Column("folded_into", Uuid, comment="the one that told of it"),
+    sa.Column("silence_id", Uuid, comment="what muted it"),
+    sa.Column("incident_id", Uuid, comment="the provider's incident that tells of it"),
     of_a_tenant("a_notification_is_of_a_tenant"),
     sa.UniqueConstraint("dedup_key", name="one_notification_per_episode_template_and_recipient"),
     one_of("template", Template, "notification_template_is_known"),
@@ -155,9 +163,52 @@ notifications = sa.Table(
     one_of("audience", Audience, "notification_audience_is_known"),
     one_of("severity", Severity, "notification_severity_is_known"),
     one_of("status", NotificationStatus, "notification_status_is_known"),
+    one_of("held_by", StormRule, "storm_rule_is_known"),
+    sa.ForeignKeyConstraint(["silence_id"], ["notice_silences.id"], name="a_notice_is_muted_by_a_silence"),
+    sa.ForeignKeyConstraint(["incident_id"], ["provider_incidents.id"], name="a_notice_may_be_of_an_incident"),
+    sa.CheckConstraint(
+        f"(status = '{NotificationStatus.FOLDED.value}') = (folded_into IS NOT NULL)", name="a_folded_notice_is_told"
+    ),
+    sa.CheckConstraint(
+        f"(status = '{NotificationStatus.MUTED.value}') = (num_nonnulls(silence_id, incident_id) = 1)",
+        name="a_muted_notice_says_by_what",
+    ),
     sa.Index("notifications_by_recipient", "channel", "recipient", "created_at"),
     sa.Index("notifications_by_status", "status", "created_at"),
     sa.Index("notifications_by_episode", "episode_id"),
+    sa.Index("notifications_told", "channel", "recipient", "delivered_at"),
+    sa.Index(
+        "notifications_held",
+        "channel",
+        "recipient",
+        postgresql_where=sa.text(f"status = '{_PENDING}' AND held_by IS NOT NULL"),
+    ),
+)
+
+notice_silences = sa.Table(
+    "notice_silences",
+    metadata,
+    new_uuid(),
+    tenant(nullable=True),
+    sa.Column("template", sa.Text),
+    sa.Column("channel", sa.Text),
+    sa.Column("severity", sa.Text),
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    now("created_at"),
+    sa.Column("expires_at", Time, nullable=False),
+    sa.Column("ended_at", Time, comment="before it expired"),
+    sa.Column("ended_by", sa.Text),
+    of_a_tenant("a_silence_may_be_of_a_tenant"),
+    one_of("channel", Channel, "silenced_channel_is_known"),
+    one_of("severity", Severity, "silenced_severity_is_known"),
+    sa.CheckConstraint(
+        "num_nonnulls(tenant_id, template, channel, severity) > 0", name="a_silence_does_not_mute_everything"
+    ),
+    sa.CheckConstraint("expires_at > created_at", name="a_silence_expires_after_it_began"),
+    sa.CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="an_end_of_a_silence_has_time_and_author"),
+    sa.Index("silences_by_end", "expires_at", "id"),
+    comment="What matches all that a row names is muted; null matches everything.",
 )
 
 deliveries = sa.Table(
