@@ -21,6 +21,9 @@ from lifecycle.options import LifecycleOptions
 #: Those that are a message; each is sent when a case is opened or its severity rises, not for each run.
 MESSAGES = frozenset({CaseAction.SLACK_ALERT, CaseAction.SLACK_ESCALATE})
 
+#: Those that are the case itself.
+_OPENINGS = frozenset({CaseAction.CREATE_CASE, CaseAction.LOG_CASE_OPTIONAL})
+
 #: Actions of a run, and the hold at the gate that each is.
 _HOLDS = {
     CaseAction.QUARANTINE: GateHoldKind.QUARANTINE,
@@ -41,17 +44,19 @@ def carry_out(
     case: sa.Row[Any],
     incident: Incident,
     *,
+    opened: bool,
     raised: bool,
     actor_context: ActorContext,
     options: LifecycleOptions,
 ) -> dict[CaseAction, ActionResult]:
     """Do what an incident asks for; what became of each action that was due.
 
-    `raised`: the case is new, or as grave as this run for the first time. The caller holds the case's lock.
+    `opened`: the case is new. `raised`: it is, or is as grave as this run for the first time. The caller holds the
+    case's lock.
     """
     results = {}
     for action in incident.actions:
-        if action in MESSAGES and not raised:
+        if (action in MESSAGES and not raised) or (action in _OPENINGS and not opened):
             continue
         # Somebody has looked at the case since it became so grave.
         if action is CaseAction.REQUIRE_ACK_BEFORE_RERUN and case.acknowledged_at is not None:

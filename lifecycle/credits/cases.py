@@ -68,7 +68,9 @@ def record_incident(
     if not opened:
         raised = worst(CaseSeverity(case.severity), incident.severity) != case.severity
         case = _join(connection, case, incident, now, raised=raised)
-    results = carry_out(connection, case, incident, raised=raised, actor_context=actor_context, options=options)
+    results = carry_out(
+        connection, case, incident, opened=opened, raised=raised, actor_context=actor_context, options=options
+    )
     audit_case(
         connection,
         case,

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 import sqlalchemy as sa
+import structlog
 
 from lifecycle import tables
 from lifecycle.ids import stable_id
@@ -13,6 +14,8 @@ from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice, put_notices
 from lifecycle.recipients import on_call_recipients, ops_recipients
 from lifecycle.texts import at_time
+
+_log = structlog.get_logger(__name__)
 
 #: For so long no run with credits may be missing.
 LONGEST_SILENCE = timedelta(hours=24)
@@ -97,6 +100,12 @@ def read_credit_health(connection: sa.Connection) -> CreditHealth:
 def tell_of_faults(connection: sa.Connection, health: CreditHealth, *, options: LifecycleOptions) -> list[FaultKind]:
     """Tell operations of each fault, once a day while it lasts; of a SEV0 without a case on-call too."""
     faults = health.faults
+    _log.info(
+        "credit_health",
+        last_run_at=None if health.last_run_at is None else health.last_run_at.isoformat(),
+        sev0_without_case=health.sev0_without_case,
+        faults=[fault.value for fault in faults],
+    )
     put_notices(connection, tenant_id=None, notices=[_notice(fault, health, options) for fault in faults])
     return faults
 

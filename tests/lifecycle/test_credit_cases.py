@@ -169,16 +169,33 @@ def test_a_sev2_holds_nothing_back(engine: sa.Engine) -> None:
     assert case(engine)["acknowledge_by"] is None
 
 
+def test_what_a_further_run_asks_for_is_recorded_beside_what_was_done_before(engine: sa.Engine) -> None:
+    given_world(engine)
+    apply(engine, incident("SEV2", "RUN-1"), incident("SEV1", "RUN-2"), incident("SEV0", "RUN-3"))
+    apply(engine, incident("SEV0", "RUN-4"))
+    assert set(results(engine)) == {
+        ("create_case", "SEV2", None),
+        ("slack_alert", "SEV2", None),
+        ("weekly_review", "SEV2", None),
+        ("slack_alert", "SEV1", None),
+        ("require_ack_before_rerun", "SEV1", None),
+        ("quarantine", "SEV0", None),
+        ("block_dispatch", "SEV0", "RUN-3"),
+        ("block_dispatch", "SEV0", "RUN-4"),
+        ("page_lock", "SEV0", None),
+        ("slack_escalate", "SEV0", None),
+    }
+
+
 def test_each_severity_is_told_once_however_many_runs_join(engine: sa.Engine) -> None:
     given_world(engine)
     said = [incident("SEV2" if number < 3 else "SEV1", f"RUN-{number}") for number in range(6)]
     apply(engine, *said, options=WITH_SLACK)
     slack = rows(engine, tables.notifications, template="credit_case", channel="slack")
-    assert [notice["title"] for notice in slack] == [
-        "SEV2 · Credit spike · BINDER_EXPORT",
-        "SEV1 · Credit spike · BINDER_EXPORT",
+    assert sorted((notice["title"], notice["severity"]) for notice in slack) == [
+        ("SEV1 · Credit spike · BINDER_EXPORT", "critical"),
+        ("SEV2 · Credit spike · BINDER_EXPORT", "warning"),
     ]
-    assert [notice["severity"] for notice in slack] == ["warning", "critical"]
     assert rows(engine, tables.notifications, channel="on_call") == []
     assert len(rows(engine, tables.notifications, template="credit_case", channel="email")) == 1
 
