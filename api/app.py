@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from api import health, metrics
 from api.console import automations, blacklist, cases, decisions, guard, sign_in, tasks
+from api.console import credits as console_credits
 from api.console import health as console_health
 from api.console.parts import ConsoleParts
 from api.database import Database
@@ -39,7 +40,18 @@ def create_app(
     has no sign-in, whoever reaches it may do everything, so the caller decides who can.
     """
     app = _application(
-        database, health, metrics, sign_in, tasks, automations, decisions, blacklist, cases, guard, console_health
+        database,
+        health,
+        metrics,
+        sign_in,
+        tasks,
+        automations,
+        decisions,
+        blacklist,
+        cases,
+        console_credits,
+        guard,
+        console_health,
     )
     app.state.console = console
     for path in ("/", "/console", "/console/"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
@@ -31,6 +32,12 @@ def _version_link(version_id: str) -> str:
     return f"/console/automations/{quote(version_id, safe='')}"
 
 
+def _amount(number: Decimal) -> str:
+    """An amount of credits: all of its digits up to the second behind the point."""
+    text = f"{number:,.2f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 _environment = Environment(
     loader=FileSystemLoader(str(files("api") / "templates")),
     autoescape=True,
@@ -40,6 +47,7 @@ _environment = Environment(
 )
 _environment.filters.update(age=_age, when=_when, duration=show_duration, call=words.call, actor=words.call_actor)
 _environment.filters["version_link"] = _version_link
+_environment.filters["amount"] = _amount
 _environment.globals["words"] = words
 
 

@@ -30,6 +30,14 @@ _Id = Annotated[str, StringConstraints(max_length=128, pattern=r"^[^\x00-\x1f\x7
 _Cursor = Annotated[str | None, StringConstraints(max_length=100), BeforeValidator(_absent_if_empty)]
 
 
+class TenantQuery(BaseModel):
+    """Whose; None is all that may be seen."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    tenant_id: Annotated[_Id | None, BeforeValidator(_absent_if_empty)] = None
+
+
 class ListQuery(BaseModel):
     """Parameters of any list; unknown ones are left out."""
 

@@ -1,0 +1,123 @@
+"""What was spent, baselines that wait for approval, and weekly reviews (50.3, 50.6)."""
+
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Path, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from api.console import notices
+from api.console.charts import columns
+from api.console.notices import Notice
+from api.console.pages import page
+from api.console.queries import TenantQuery
+from api.console.visitor import Visitor, VisitorOfRequest
+from api.console.ways import who_may
+from api.csrf import require_token
+from api.v1.errors import STATUSES
+from lifecycle.capabilities import Capability
+from lifecycle.credits.approved_baselines import list_baselines
+from lifecycle.credits.baselines import approve_baseline, reject_baseline
+from lifecycle.credits.reviews import list_reviews, read_review
+from lifecycle.credits.spending import read_spending
+from lifecycle.errors import ErrorCode, LifecycleError
+from lifecycle.kinds import BaselineStatus
+
+router = APIRouter()
+
+REVIEWS = 26
+PROPOSALS = 50
+
+
+class Word(StrEnum):
+    """What somebody says to a proposed baseline."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+@router.get("/console/credits")
+def show_credits(request: Request, query: Annotated[TenantQuery, Query()], visitor: VisitorOfRequest) -> Response:
+    """Spending, proposals and reviews."""
+    return _show(request, visitor, query.tenant_id)
+
+
+@router.get("/console/credits/reviews/{week}")
+def show_review(
+    request: Request,
+    week: Annotated[str, Path(pattern=r"^\d{4}-W\d\d$")],
+    query: Annotated[TenantQuery, Query()],
+    visitor: VisitorOfRequest,
+) -> Response:
+    """The newest revision of a week's review: of one tenant, or of all together for those who see all."""
+    with visitor.access.read() as connection:
+        found = read_review(connection, iso_week=week, tenant_id=query.tenant_id)
+    if found is None:
+        raise LifecycleError(ErrorCode.NOT_FOUND, "There is no such review, or not for you.")
+    review, report, _ = found
+    return page(
+        request,
+        "credit_review.html",
+        {
+            "review": review,
+            "report": report,
+            "by_day": columns("Credits by day", [(f"{one.day:%a %d}", one.credits) for one in report.days]),
+            "by_week": columns(
+                "Credits by week",
+                [(one.iso_week, one.credits) for one in report.trend.weeks],
+                marked=report.iso_week,
+            ),
+            "by_scenario": columns(
+                "Credits by scenario",
+                [(one.scenario_id[:16], one.total_credits) for one in report.top_scenarios_by_total],
+            ),
+        },
+    )
+
+
+@router.post("/console/credits/baselines/{baseline_id}/{word}", dependencies=[Depends(require_token)])
+def decide_baseline(
+    request: Request,
+    baseline_id: UUID,
+    word: Word,
+    visitor: VisitorOfRequest,
+    tenant_id: Annotated[str, Form(max_length=128)],
+) -> Response:
+    """Approve or reject a proposed baseline."""
+    if visitor.name is None:
+        return notices.ask_for_a_name()
+    decide = approve_baseline if word is Word.APPROVE else reject_baseline
+    try:
+        with visitor.access.write(tenant_id) as connection:
+            decide(connection, tenant_id=tenant_id, baseline_id=str(baseline_id), actor_context=visitor.access.actor)
+    except LifecycleError as refusal:
+        return _show(request, visitor, None, refusal)
+    response = RedirectResponse("/console/credits", HTTPStatus.SEE_OTHER)
+    notices.leave(response, Notice.MOVED)
+    return response
+
+
+def _show(request: Request, visitor: Visitor, tenant_id: str | None, refusal: LifecycleError | None = None) -> Response:
+    with visitor.access.read() as connection:
+        spending = read_spending(connection, tenant_id=tenant_id)
+        proposals = list_baselines(
+            connection, tenant_id=tenant_id, statuses=(BaselineStatus.PROPOSED,), limit=PROPOSALS
+        )
+        reviews = list_reviews(connection, tenant_id=tenant_id, limit=REVIEWS)
+    return page(
+        request,
+        "credits.html",
+        {
+            "tenant_id": tenant_id,
+            "spending": spending,
+            "by_day": columns("Credits by day", [(f"{one.day:%d %b}", one.credits) for one in spending.days]),
+            "proposals": proposals,
+            "reviews": reviews,
+            "may_approve": visitor.may(Capability.POLICIES),
+            "who_approves": who_may(Capability.POLICIES),
+            "refusal": refusal,
+        },
+        HTTPStatus.OK if refusal is None else STATUSES[refusal.code],
+    )
