@@ -28,6 +28,11 @@ _ROUTES: Sequence[tuple[str, str, str, dict[str, Any] | None]] = (
     ("POST", "/v1/credentials/{id}/invalidated", "credential", {"event_id": "e", "status": "revoked"}),
     ("POST", "/v1/holds/{id}/release", "hold", {}),
     ("POST", "/v1/holds/{id}/reject", "hold", {"reason": "mine"}),
+    ("GET", "/v1/cases/{id}", "credit_case", None),
+    ("PATCH", "/v1/cases/{id}", "credit_case", {"status": "Investigating", "stage": "mine"}),
+    ("POST", "/v1/cases/{id}/acknowledge", "credit_case", None),
+    ("POST", "/v1/cases/{id}/release-holds", "credit_case", None),
+    ("POST", "/v1/cases/{id}/reopen", "credit_case", None),
 )
 
 

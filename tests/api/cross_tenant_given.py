@@ -12,6 +12,7 @@ from tests.api.cross_tenant import Ids, Outcome, ask
 from tests.api.given import apply
 from tests.api.given import decision as decided
 from tests.api.v1_given import EVERYTHING, running, staff_token, token
+from tests.lifecycle.cases_given import incident
 
 NOBODYS = str(uuid5(UUID(int=0), "nobody's"))
 
@@ -27,6 +28,7 @@ def ask_as_every_role(engine: sa.Engine, *, requests: int, seed: int) -> Outcome
             detail={"failed_systems": ["crm"]},
         )
         apply(engine, theirs)
+        apply(engine, incident("SEV0", tenant_id="t2", workflow_id="wf2", automation_version_id="v2"))
         with engine.begin() as connection:
             hold = connection.execute(
                 sa.insert(tables.holds)
@@ -41,6 +43,7 @@ def ask_as_every_role(engine: sa.Engine, *, requests: int, seed: int) -> Outcome
                 .returning(tables.holds.c.id)
             ).scalar_one()
             task = connection.execute(sa.select(tables.tasks.c.id).where(tables.tasks.c.tenant_id == "t2")).scalar()
+            case = connection.execute(sa.select(tables.credit_cases.c.case_id)).scalar_one()
         assert isinstance(task, str)
         ids: Ids = {
             "version": ("v2", "v3"),
@@ -49,6 +52,7 @@ def ask_as_every_role(engine: sa.Engine, *, requests: int, seed: int) -> Outcome
             "task": (task, NOBODYS),
             "hold": (hold, NOBODYS),
             "decision": (theirs.decision_id, NOBODYS),
+            "credit_case": (case, "CASE-20260302-NOBODY"),
         }
         tokens = [*(token(role) for role in EVERYTHING), token(*EVERYTHING), staff_token(*EVERYTHING, tenants=["t1"])]
         return ask(client, engine, tokens, ids, [status.value for status in Status], requests=requests, seed=seed)
