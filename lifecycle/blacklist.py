@@ -126,6 +126,7 @@ def blacklist_tripped(
                     "window": in_words(trip.window),
                 },
                 recipients=platform_recipients(options),
+                cause=workflow.workflow_id,
             )
         ],
     )

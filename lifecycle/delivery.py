@@ -6,7 +6,7 @@ Message-ID, or event id.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,8 @@ from lifecycle.messages import OF_THE_CHANNEL, PERMANENT, DeliveryFault, Message
 from lifecycle.options import LifecycleOptions
 from lifecycle.outages import Breaker, note_failure, note_success, wait_for_channel
 from lifecycle.outbox import OutboxEvent
+from lifecycle.storm import Hold, Mute, StormPolicy, judge, mute, note_told_together
+from lifecycle.texts import told_together
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +43,7 @@ class Delivering:
     breaker: Breaker
     #: So often a message is tried.
     tries: int
+    storm: StormPolicy = field(default_factory=StormPolicy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class Tried:
 
 
 def deliver_notification(delivering: Delivering, notification_id: str) -> Tried | None:
-    """Try to deliver once, and record the try; None when there was nothing left to deliver.
+    """Try to deliver once, and record the try; None when there was nothing left to deliver, or it is not told.
 
     The recorded tries count, not the job's runs. Raises the database's errors, and then the try is not recorded.
     """
@@ -72,7 +75,14 @@ def deliver_notification(delivering: Delivering, notification_id: str) -> Tried 
             return None
         channel = Channel(row.channel)
         attempt = 1 + connection.execute(_COUNT_TRIES, {"notification": notification_id}).scalar_one()
-        message_id, failure = _try(delivering.senders.get(channel), row)
+        verdict = judge(connection, row, delivering.storm)
+        if isinstance(verdict, Mute):
+            mute(connection, notification_id, verdict)
+            return None
+        if isinstance(verdict, Hold):
+            return Tried(outcome=None, attempt=attempt, wait=verdict.wait)
+        others = tuple(other.title for other in verdict.others)
+        message_id, failure = _try(delivering.senders.get(channel), row, others)
         fault = None if failure is None else failure.fault
         outcome = _outcome(fault, last=attempt >= delivering.tries)
         connection.execute(
@@ -95,6 +105,8 @@ def deliver_notification(delivering: Delivering, notification_id: str) -> Tried 
                     delivered_at=sa.func.clock_timestamp() if delivered else None,
                 )
             )
+        if outcome is DeliveryOutcome.DELIVERED:
+            note_told_together(connection, notification_id, verdict.others)
         # Last: all deliveries of a channel that fails share its row.
         if fault in OF_THE_CHANNEL:
             note_failure(connection, channel, fault, delivering.breaker, delivering.options)
@@ -147,11 +159,11 @@ def oldest_pending(connection: sa.Connection) -> datetime | None:
     ).scalar()
 
 
-def _try(send: Sender | None, row: sa.Row[Any]) -> tuple[str | None, NotDeliveredError | None]:
+def _try(send: Sender | None, row: sa.Row[Any], others: tuple[str, ...]) -> tuple[str | None, NotDeliveredError | None]:
     if send is None:
         return None, NotDeliveredError(DeliveryFault.NOT_SET_UP)
     try:
-        return send(_message(row)), None
+        return send(_message(row, others)), None
     except NotDeliveredError as error:
         return None, error
     except Exception as error:  # noqa: BLE001  (whatever it is, it counts as a try, or it would be tried for ever)
@@ -160,7 +172,8 @@ def _try(send: Sender | None, row: sa.Row[Any]) -> tuple[str | None, NotDelivere
         return None, NotDeliveredError(DeliveryFault.UNSENDABLE)
 
 
-def _message(row: sa.Row[Any]) -> Message:
+def _message(row: sa.Row[Any], others: tuple[str, ...]) -> Message:
+    title, body = told_together(row.title, row.body, others)
     return Message(
         notification_id=row.id,
         tenant_id=row.tenant_id,
@@ -169,11 +182,12 @@ def _message(row: sa.Row[Any]) -> Message:
         audience=Audience(row.audience),
         severity=Severity(row.severity),
         recipient=row.recipient,
-        title=row.title,
-        body=row.body,
+        title=title,
+        body=body,
         link=row.link,
-        context=row.context,
+        context={**row.context, "title": title, "others": list(others)} if others else row.context,
         created_at=row.created_at,
+        others=others,
     )
 
 

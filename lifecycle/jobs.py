@@ -17,6 +17,7 @@ from lifecycle.outages import Breaker
 from lifecycle.outbox import DELIVER_NOTIFICATION, EVENTS_QUEUE, NOTIFICATIONS_QUEUE, PUBLISH_EVENT
 from lifecycle.platform import Platform
 from lifecycle.schedules import SCHEDULES_QUEUE, add_schedules
+from lifecycle.storm import StormPolicy
 
 MAINTENANCE_QUEUE = "maintenance"
 
@@ -85,6 +86,7 @@ class WorkerTiming:
     #: Events wait for their broker as long as it takes.
     events: Backoff = Backoff(tries=None, first=timedelta(seconds=1), longest=timedelta(minutes=5))
     breaker: Breaker = field(default_factory=Breaker)
+    storm: StormPolicy = field(default_factory=StormPolicy)
     heartbeat: timedelta = timedelta(seconds=10)
     #: Without a heartbeat for so long a worker is dead, and its jobs are another's. Many heartbeats long: a short
     #: one makes a second worker start what the first still does.
@@ -118,6 +120,7 @@ def build_app(
         options=options,
         breaker=timing.breaker,
         tries=timing.notifications.tries,
+        storm=timing.storm,
     )
 
     @app.task(name=DELIVER_NOTIFICATION, queue=NOTIFICATIONS_QUEUE, retry=timing.notifications)

@@ -61,6 +61,8 @@ class Message:
     link: str | None
     context: Mapping[str, Any]
     created_at: datetime
+    #: Titles of others that it tells of too (60.5); they don't come by themselves.
+    others: tuple[str, ...] = ()
 
 
 Sender = Callable[[Message], str]

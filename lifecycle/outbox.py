@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from lifecycle import tables
 from lifecycle.ids import stable_id
 from lifecycle.kinds import Audience, Channel, NotificationStatus, Severity, Template
+from lifecycle.storm import cause_id
 from lifecycle.texts import render_body, render_title
 
 NOTIFICATIONS_QUEUE = "notifications"
@@ -53,6 +54,8 @@ class Notice:
     recipients: tuple[Recipient, ...]
     #: How long what clients are told waits, so that it can be taken back; others are told at once.
     client_delay: timedelta = timedelta(0)
+    #: What it is about, in a word of ours or an id: notices of one tenant that say the same of it may be told as one.
+    cause: str | None = None
 
 
 def put_notices(connection: sa.Connection, *, tenant_id: str | None, notices: list[Notice]) -> int:
@@ -87,6 +90,7 @@ def _rows(tenant_id: str | None, notice: Notice) -> list[dict[str, Any]]:
     title = render_title(notice.template, context)
     context["title"] = title
     body = render_body(notice.template, context)
+    cause = cause_id(tenant_id, notice.template, notice.cause)
     rows = {}
     for recipient in notice.recipients:
         key = f"{notice.episode_id}:{notice.template}:{_destination(recipient)}"
@@ -107,6 +111,7 @@ def _rows(tenant_id: str | None, notice: Notice) -> list[dict[str, Any]]:
             "body": body,
             "context": context,
             "link": notice.link,
+            "cause": cause,
             "status": NotificationStatus.DELIVERED if at_once else NotificationStatus.PENDING,
             "at_once": at_once,
             "delay": delay or None,

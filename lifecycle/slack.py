@@ -40,8 +40,8 @@ _OF_CREDITS = frozenset(
 
 
 def build_payload(message: Message) -> dict[str, Any]:
-    """The payload, of a credit case with its numbers."""
-    if message.template is Template.CREDIT_CASE:
+    """The payload, of a credit case with its numbers; of several notices told as one, a list of them."""
+    if message.template is Template.CREDIT_CASE and not message.others:
         return build_case_payload(message)
     return _build_notice(message)
 

@@ -1,7 +1,7 @@
 """Render what is sent to people, from the templates of this package alone."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -15,6 +15,8 @@ from lifecycle.kinds import Template
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _MAX_LINE = 200
 _MAX_REASON = 500
+#: Of notices that are told together, so many are named.
+MAX_LISTED = 10
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LOGIN_IN_LINK = re.compile(r"(?<=://)[^/\s@]+@")
 _HEADER = re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*).+")
@@ -76,6 +78,17 @@ def in_words(duration: timedelta) -> str:
 def at_time(moment: datetime) -> str:
     """A moment for people: `2026-03-02 08:00:00 UTC`."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def told_together(title: str, body: str, others: Sequence[str]) -> tuple[str, str]:
+    """Title and plain text of a notice that tells of others too: how many they are, and the first ones by title."""
+    if not others:
+        return title, body
+    more = f"and {len(others)} more"
+    room = _MAX_LINE - len(more) - 2
+    listed = "".join(f"- {one_line(other)}\n" for other in others[:MAX_LISTED])
+    left_out = f"- and {len(others) - MAX_LISTED} more\n" if len(others) > MAX_LISTED else ""
+    return f"{one_line(title, room)}, {more}", f"{body}\nTold together with it:\n{listed}{left_out}"
 
 
 def render_title(template: Template, context: Mapping[str, Any]) -> str:

@@ -139,9 +139,12 @@ def _case_id(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> st
 
 #: What became of a message is what became of its delivery.
 _DELIVERED = sa.case(
-    (_notifications.status == NotificationStatus.DELIVERED, ActionResult.DONE.value),
     (
-        _notifications.status.in_((NotificationStatus.FAILED, NotificationStatus.CANCELLED)),
+        _notifications.status.in_((NotificationStatus.DELIVERED, NotificationStatus.FOLDED)),
+        ActionResult.DONE.value,
+    ),
+    (
+        _notifications.status.in_((NotificationStatus.FAILED, NotificationStatus.CANCELLED, NotificationStatus.MUTED)),
         ActionResult.FAILED.value,
     ),
     else_=_actions.result,
