@@ -227,6 +227,23 @@ def test_many_writers_make_one_case(pooled: sa.Engine) -> None:
     assert case(pooled)["version"] == WRITERS
 
 
+def test_sinks_that_meet_scenarios_in_different_orders_make_a_case_for_each(pooled: sa.Engine) -> None:
+    given_world(pooled)
+    scenarios = [f"S{number}" for number in range(4)]
+
+    def write(number: int) -> list[str | None]:
+        # Each sink's decisions share a transaction, and lock the cases in an order of their own.
+        order = scenarios[number % 4 :] + scenarios[: number % 4]
+        said = [incident("SEV0", f"RUN-{number}-{name}", scenario=name) for name in (order, order[::-1])[number // 4]]
+        return apply(pooled, *said)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = [reason for reasons in threads.map(write, range(8)) for reason in reasons]
+    assert (found.count("case_opened"), found.count("case_joined")) == (4, 28)
+    assert sorted(one["scenario"] for one in rows(pooled, tables.credit_cases)) == scenarios
+    assert len(rows(pooled, tables.credit_case_runs)) == 32
+
+
 def test_a_case_id_that_is_taken_is_drawn_again(engine: sa.Engine) -> None:
     given_world(engine)
     drawn = chain(repeat("CASE-20260302-AAAAAA", 3), ["CASE-20260302-BBBBBB"])
