@@ -1,5 +1,8 @@
 """What was spent, baselines that wait for approval, and weekly reviews (50.3, 50.6)."""
 
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
@@ -21,7 +24,8 @@ from lifecycle.capabilities import Capability
 from lifecycle.credits.approved_baselines import list_baselines
 from lifecycle.credits.baselines import approve_baseline, reject_baseline
 from lifecycle.credits.reviews import list_reviews, read_review
-from lifecycle.credits.spending import read_spending
+from lifecycle.credits.spending import PERIOD, read_spending
+from lifecycle.credits.weekly_report import DayTotal
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.kinds import BaselineStatus
 
@@ -57,13 +61,22 @@ def show_review(
     if found is None:
         raise LifecycleError(ErrorCode.NOT_FOUND, "There is no such review, or not for you.")
     review, report, _ = found
+    whole = report.tenant_id is None
     return page(
         request,
         "credit_review.html",
         {
             "review": review,
             "report": report,
-            "by_day": columns("Credits by day", [(f"{one.day:%a %d}", one.credits) for one in report.days]),
+            "by_day": columns(
+                "Credits by day",
+                by_day(
+                    report.days,
+                    report.period_start.date(),
+                    (report.period_end - timedelta(microseconds=1)).date(),
+                    "%a %d",
+                ),
+            ),
             "by_week": columns(
                 "Credits by week",
                 [(one.iso_week, one.credits) for one in report.trend.weeks],
@@ -71,7 +84,13 @@ def show_review(
             ),
             "by_scenario": columns(
                 "Credits by scenario",
-                [(one.scenario_id[:16], one.total_credits) for one in report.top_scenarios_by_total],
+                [
+                    (
+                        f"{one.scenario_id[:12]} {one.tenant_id[:10]}" if whole else one.scenario_id[:22],
+                        one.total_credits,
+                    )
+                    for one in report.top_scenarios_by_total
+                ],
             ),
         },
     )
@@ -112,7 +131,12 @@ def _show(request: Request, visitor: Visitor, tenant_id: str | None, refusal: Li
         {
             "tenant_id": tenant_id,
             "spending": spending,
-            "by_day": columns("Credits by day", [(f"{one.day:%d %b}", one.credits) for one in spending.days]),
+            "by_day": None
+            if spending.until is None
+            else columns(
+                "Credits by day",
+                by_day(spending.days, (spending.until - PERIOD).date(), spending.until.date(), "%d %b"),
+            ),
             "proposals": proposals,
             "reviews": reviews,
             "may_approve": visitor.may(Capability.POLICIES),
@@ -121,3 +145,11 @@ def _show(request: Request, visitor: Visitor, tenant_id: str | None, refusal: Li
         },
         HTTPStatus.OK if refusal is None else STATUSES[refusal.code],
     )
+
+
+def by_day(days: Sequence[DayTotal], first: date, last: date, form: str) -> list[tuple[str, Decimal]]:
+    """What to draw of each day from the first to the last, also of those on which nothing was spent."""
+    spent = {one.day: one.credits for one in days}
+    length = (last - first).days + 1
+    every = [first + timedelta(days=number) for number in range(length)]
+    return [(f"{day:{form}}", spent.get(day, Decimal(0))) for day in every]
