@@ -13,6 +13,7 @@ from lifecycle.channels import close_senders, make_senders
 from lifecycle.jobs import WorkerEndedError, WorkerTiming, build_app, conninfo_of, run_worker
 from lifecycle.options import LifecycleOptions
 from lifecycle.platform import HttpPlatform
+from lifecycle.storm import StormPolicy
 
 
 def worker(
@@ -37,7 +38,11 @@ def worker(
         from prometheus_client import start_http_server
 
         start_http_server(metrics_port, addr=settings.http.host)
-    timing = WorkerTiming(heartbeat=settings.worker.heartbeat, stalled_after=settings.worker.stalled_after)
+    timing = WorkerTiming(
+        heartbeat=settings.worker.heartbeat,
+        stalled_after=settings.worker.stalled_after,
+        storm=StormPolicy(**settings.notices.model_dump()),
+    )
     senders = make_senders(settings)
     platform = HttpPlatform(settings.platform)
     app = build_app(conninfo_of(url), engine, senders, publish, timing, options, platform)

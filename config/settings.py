@@ -361,6 +361,20 @@ class PlatformApi(Section):
     timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0), description="for one try of three")
 
 
+class Notices(Section):
+    """How a storm of notices is kept from people (spec 60.5)."""
+
+    group_interval: Duration = Field(
+        default=timedelta(minutes=5), gt=timedelta(0), description="notices of one cause are told once in so long"
+    )
+    credit_cases: int = Field(
+        default=10, ge=1, description="so many credit cases of a severity are told by themselves within that time"
+    )
+    of_a_tenant: int = Field(
+        default=20, ge=1, description="so many notices of a tenant are told by themselves within that time"
+    )
+
+
 class Lifecycle(Section):
     """What transitions of an automation ask for (spec 30)."""
 
@@ -432,6 +446,7 @@ class Settings(BaseSettings):
     platform: PlatformApi = PlatformApi()
     lifecycle: Lifecycle = Lifecycle()
     guard: Guard = Guard()
+    notices: Notices = Notices()
     slack_webhook_url_default: SlackUrl = Field(
         default=None,
         validation_alias="SLACK_WEBHOOK_URL_DEFAULT",

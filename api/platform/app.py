@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from api.platform import blacklist
+from api.platform import blacklist, silences
 from api.v1.app import ApiParts, create_token_app
 
 
@@ -10,7 +10,7 @@ def create_platform_app(parts: ApiParts) -> FastAPI:
     """Build the application; contacts nothing."""
     return create_token_app(
         parts,
-        (blacklist,),
+        (blacklist, silences),
         title="Breakwater: platform",
-        description="The blacklist: workflows that are not started any more.",
+        description="The blacklist: workflows that are not started any more. Silences of notices.",
     )
