@@ -43,6 +43,10 @@ class Workflow:
     job_type: str = "OTHER"
     version: int = 1
     status: Status = Status.LIVE
+    #: What a run costs on average.
+    credits: float = 2.0
+    #: The version of the prompt that its runs give to a model, where they do.
+    prompt: str | None = None
 
     @property
     def label(self) -> str:
@@ -107,7 +111,7 @@ def _workflow(
 LEAD_SYNC = _workflow(
     "t_acme", "acme_lead_sync", "Lead sync to Salesforce", ("salesforce", "google_sheets"), takes=4, every=20
 )
-#: Its runs start and are never heard of again.
+#: Its runs start and are never heard of again, until it may run again.
 NIGHTLY_EXPORT = _workflow(
     "t_globex", "globex_nightly_export", "Nightly export", ("snowflake",), takes=90, every=300, job_type="BINDER_EXPORT"
 )
@@ -134,6 +138,12 @@ SHIPMENT_DIGEST = _workflow(
     "t_globex", "globex_shipment_digest", "Shipment digest", ("gmail",), takes=8, every=60, job_type="EMAIL_SEND"
 )
 NEXT_SHIPMENT_DIGEST = replace(SHIPMENT_DIGEST, version=2, status=Status.READY_TO_LAUNCH)
+#: Somebody changes its prompt, and each run costs eight times as much.
+PRESS_REVIEW = replace(
+    _workflow("t_hooli", "hooli_press_review", "Press review", ("openai",), takes=18, every=50, job_type="ANALYSIS"),
+    credits=40.0,
+    prompt="7",
+)
 #: One of each customer; their provider refuses all their tokens at once, which is the fault of none of them.
 TICKET_SYNCS = tuple(
     _workflow(
@@ -175,7 +185,7 @@ WORKFLOWS = (
     _workflow(
         "t_umbrella", "umbrella_filing", "Regulatory filing", ("google_sheets",), takes=15, every=120, job_type="FILING"
     ),
-    _workflow("t_hooli", "hooli_press_review", "Press review", ("openai",), takes=18, every=50, job_type="ANALYSIS"),
+    PRESS_REVIEW,
     _workflow("t_vandelay", "vandelay_stock_levels", "Stock levels", ("shopify",), takes=4, every=30),
     *TICKET_SYNCS,
 )

@@ -84,7 +84,7 @@ def _play(screen: Screen, system: Stack, mails: SimpleQueue[ReceivedMail], seed:
         dead_letters = stack.enter_context(DeadLetterReader(system.bootstrap_servers, topics.dead_letter_topic))
         watch = Watch(engine)
         api = stack.enter_context(ApiClient(system.public_url, system.key_file.read_text()))
-        people = stack.enter_context(People(api, watch, system.bootstrap_servers, topics.credential_topic))
+        people = stack.enter_context(People(api, watch, system.bootstrap_servers, topics))
         teller = stack.enter_context(StoryTeller(system.bootstrap_servers, topics.events_topic, story(start, seed)))
         news = News(
             narrator=Narrator(watch.system_names(), LifecycleOptions(public_url=system.public_url)),

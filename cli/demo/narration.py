@@ -9,11 +9,12 @@ from typing import Any
 from cli.demo import cast
 from cli.demo.api_client import Answer
 from cli.demo.dead_letters import DeadLetter
-from cli.demo.scenario import PROVIDER_MENDED
+from cli.demo.scenario import NEW_PROMPT, PROVIDER_INCIDENT, PROVIDER_MENDED
+from cli.demo.watch import LedgerCheck
 from cli.embedded.platform import Call
 from cli.embedded.smtp import ReceivedMail
 from dataflows.decisions import DecisionKind
-from lifecycle.kinds import DecisionOutcome
+from lifecycle.kinds import DecisionOutcome, RefusalCode
 from lifecycle.options import LifecycleOptions
 from lifecycle.statuses import Operation
 
@@ -60,8 +61,12 @@ SCENES = (
     _scene(10, f"{cast.INVOICE_POSTING.name}: a token expires, fails twice, is renewed"),
     _scene(11, "Somebody sends runs of Acme's automation in the name of Umbrella Health"),
     _scene(16, f"{cast.NIGHTLY_EXPORT.name}: runs that began half an hour ago have not been heard of since"),
-    _scene(28, f"Zendesk's sign-in breaks: it refuses the tokens of all {len(cast.CUSTOMERS)} customers at once"),
-    _scene(36, f"{cast.CLAIMS_BACKFILL.name} ends well after 75 minutes, with a heartbeat every five"),
+    Scene(NEW_PROMPT, f"{cast.PRESS_REVIEW.name}: version 8 of its prompt is deployed; it reads whole archives"),
+    _scene(43, f"{cast.CLAIMS_BACKFILL.name} ends well after 75 minutes, with a heartbeat every five"),
+    Scene(
+        PROVIDER_INCIDENT,
+        f"Zendesk's sign-in breaks: it refuses the tokens of all {len(cast.CUSTOMERS)} customers at once",
+    ),
     Scene(
         PROVIDER_MENDED, "Zendesk has mended its sign-in; only Vandelay's token, which was revoked, is still refused"
     ),
@@ -98,6 +103,11 @@ class Narrator:
                 limit, window = threshold["threshold"], _minutes(threshold["window_seconds"])
                 why = f"{observed['stuck_count']} stuck runs within {window} (limit {limit})"
                 return Line("BLACKLIST", f"{whose}: {why}; it is not started again", Tone.GRAVE, more)
+            case DecisionKind.CREDIT_INCIDENT:
+                spent, times = f"{observed['credits_total']:g}", observed["variance_multiplier"]
+                usual = threshold["baseline_credits"]
+                why = f"{spent} credits" if usual is None else f"{spent} credits, {times:.1f} times the usual {usual:g}"
+                return Line("COSTLY", f"{whose}: a run cost {why} ({decision.detail['severity']})", Tone.GRAVE, more)
             case other:
                 return Line(str(other), f"{whose}: {decision.reason_code}", Tone.WARNING, more)
 
@@ -132,8 +142,34 @@ class Narrator:
         )
         return Line("INCIDENT", text, Tone.GRAVE, more)
 
+    def refusal_line(self, refusal: Any) -> Line:
+        """A row of `Watch.refusals`."""
+        text = f"{refusal.tenant_name} · {refusal.workflow_name}: the run may not start: {refusal.code}"
+        if refusal.code == RefusalCode.WORKFLOW_BLACKLISTED:
+            return Line("GATE", text, Tone.WARNING, f"why: {self.links.blacklist_link()}/{refusal.workflow_id}")
+        return Line("GATE", text, Tone.WARNING)
+
+    def case_line(self, case: Any) -> Line:
+        """A row of `Watch.cases`."""
+        more = f"its runs, and what was done: {self.links.case_link(case.case_id)}"
+        return Line("CASE", f"{case.tenant_name}: {case.title} ({case.case_id})", Tone.GRAVE, more)
+
     def _name(self, system_key: str) -> str:
         return self.system_names.get(system_key, "a connected system")
+
+
+def admitted_run_line(run: Any) -> Line:
+    """A row of `Watch.admitted_runs`."""
+    text = f"{run.tenant_name} · {run.workflow_name}: the admitted run ended with {run.status},"
+    return Line("ledger", f"{text} {run.credits_total:g} credits, row {run.seq} of its chain", Tone.GOOD)
+
+
+def ledger_line(check: LedgerCheck) -> Line:
+    """What came of checking the ledger."""
+    what = f"{check.runs:,} runs of {check.chains} customers"
+    if check.broken:
+        return Line("ledger", f"{what}: the chain is broken of {', '.join(check.broken)}", Tone.GRAVE)
+    return Line("ledger", f"{what}, each chained to the one before: all chains hold", Tone.GOOD)
 
 
 def task_line(task: Any) -> Line:

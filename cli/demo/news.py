@@ -6,7 +6,7 @@ from operator import itemgetter
 from queue import SimpleQueue
 
 from cli.demo.dead_letters import DeadLetterReader
-from cli.demo.narration import Line, Narrator, dead_letter_line, mail_line, platform_line, task_line
+from cli.demo.narration import Line, Narrator, admitted_run_line, dead_letter_line, mail_line, platform_line, task_line
 from cli.demo.watch import Watch
 from cli.embedded.platform import Call, EmbeddedPlatform
 from cli.embedded.smtp import ReceivedMail
@@ -47,6 +47,9 @@ class News:
             *((row.closed_at or row.opened_at, narrator.incident_line(row)) for row in watch.incidents()),
             *((row.recorded_at, narrator.decision_line(row)) for row in watch.decisions()),
             *((row.changed_at, narrator.move_line(row)) for row in watch.moves()),
+            *((row.decided_at, narrator.refusal_line(row)) for row in watch.refusals()),
+            *((row.raised_at, narrator.case_line(row)) for row in watch.cases()),
+            *((row.recorded_at, admitted_run_line(row)) for row in watch.admitted_runs()),
             *((row.created_at, task_line(row)) for row in watch.tasks()),
         ]
         return [line for _, line in sorted(told, key=itemgetter(0)) if line is not None]

@@ -21,11 +21,17 @@ from cli.demo.cast import Workflow
 
 HISTORY = timedelta(minutes=100)
 #: After this, nothing but everyday traffic goes on.
-SCENES_END = timedelta(seconds=50)
+SCENES_END = timedelta(seconds=70)
 #: When the provider of the last scene accepts tokens again.
-PROVIDER_MENDED = timedelta(seconds=45)
+PROVIDER_MENDED = timedelta(seconds=65)
 #: When operations ask for the next version of an automation to be deployed.
 DEPLOY = timedelta(seconds=10)
+#: When runs with the prompt that costs too much begin, and end one after the other.
+NEW_PROMPT, COSTLY_RUNS = timedelta(seconds=28), (timedelta(seconds=35), timedelta(seconds=37))
+#: How many times as much they cost.
+COSTLY = 8
+#: When the tokens of all customers are refused.
+PROVIDER_INCIDENT = timedelta(seconds=48)
 #: Executions of the hanging export; the fifth is one too many (20.4).
 HANGING = 6
 #: Run timeout and allowed lateness (20.3): what begins this long before is called stuck now.
@@ -35,16 +41,18 @@ _HEARTBEAT = timedelta(minutes=5)
 _SCENES_OF_THEIR_OWN = {
     # Blocked at the end of its scene, and back again.
     cast.LEAD_SYNC: (timedelta(seconds=-20), timedelta(seconds=38)),
-    # Blacklisted at the end of its: the platform starts it no more.
+    # Blacklisted at the end of its: after it the scheduler asks for each run (`cli.demo.scheduler`).
     cast.NIGHTLY_EXPORT: (timedelta(minutes=-40), timedelta.max),
     # One takes the other's place.
     cast.SHIPMENT_DIGEST: (timedelta(seconds=-5), timedelta.max),
     cast.NEXT_SHIPMENT_DIGEST: (-2 * HISTORY, DEPLOY + timedelta(seconds=10)),
     cast.CAMPAIGN_SYNC: (timedelta(seconds=-20), timedelta(seconds=30)),
     cast.INVOICE_POSTING: (timedelta(seconds=-20), timedelta(seconds=30)),
-    cast.CLAIMS_BACKFILL: (-2 * HISTORY, timedelta(seconds=40)),
-    **dict.fromkeys(cast.TICKET_SYNCS, (timedelta(seconds=20), PROVIDER_MENDED)),
-    cast.TRULY_REVOKED: (timedelta(seconds=20), timedelta.max),
+    cast.CLAIMS_BACKFILL: (-2 * HISTORY, timedelta(seconds=50)),
+    # On hold after it, until somebody has looked.
+    cast.PRESS_REVIEW: (timedelta(seconds=-10), PROVIDER_MENDED),
+    **dict.fromkeys(cast.TICKET_SYNCS, (PROVIDER_INCIDENT - timedelta(seconds=8), PROVIDER_MENDED)),
+    cast.TRULY_REVOKED: (PROVIDER_INCIDENT - timedelta(seconds=8), timedelta.max),
 }
 #: Runs of a hundred that fail for reasons of their own.
 _EVERYDAY_FAILURES = 3
@@ -86,12 +94,12 @@ def _everyday(workflow: Workflow, start: datetime, seed: int) -> Iterator[Messag
 def _run(workflow: Workflow, number: str, began: datetime, random: Random) -> Iterator[Message]:
     ended = began + workflow.duration * random.uniform(0.5, 1.5)
     system = random.choice(workflow.systems)
-    yield _event(workflow, number, "started", began)
+    yield event(workflow, number, "started", began)
     heartbeats = int((ended - began) / _HEARTBEAT)
     for beat in range(1, heartbeats + 1):
-        yield _event(workflow, number, "running", began + beat * _HEARTBEAT, part=str(beat))
+        yield event(workflow, number, "running", began + beat * _HEARTBEAT, part=str(beat))
     if random.randrange(100) < _EVERYDAY_FAILURES:
-        yield _event(
+        yield event(
             workflow,
             number,
             "failure",
@@ -102,13 +110,14 @@ def _run(workflow: Workflow, number: str, began: datetime, random: Random) -> It
             error_message="Field 'email' has no valid value in row 17",
         )
     else:
-        credits_total = round(random.uniform(0.5, 4.0), 2)
-        yield _event(workflow, number, "success", ended, system_key=system, credits_total=credits_total)
+        credits_total = workflow.credits * random.uniform(0.85, 1.15)
+        yield success(workflow, number, ended, credits_total=credits_total, system_key=system)
 
 
 def _scenes(start: datetime) -> Iterator[Message]:
     yield from _revoked_tokens(start)
     yield from _hanging_export(start)
+    yield from _runaway_prompt(start)
     yield from _provider_away(start)
     yield from _orders_not_found(start)
     yield from _renewed_token(start)
@@ -127,8 +136,8 @@ def _revoked_tokens(start: datetime) -> Iterator[Message]:
         [(3, "salesforce"), (6, "google_sheets"), (9, "salesforce"), (12, "salesforce"), (15, "salesforce")]
     ):
         began = start + timedelta(seconds=second - 2)
-        yield _event(cast.LEAD_SYNC, f"revoked{number}", "started", began)
-        yield _event(
+        yield event(cast.LEAD_SYNC, f"revoked{number}", "started", began)
+        yield event(
             cast.LEAD_SYNC,
             f"revoked{number}",
             "failure",
@@ -145,7 +154,22 @@ def _revoked_tokens(start: datetime) -> Iterator[Message]:
 def _hanging_export(start: datetime) -> Iterator[Message]:
     for number in range(HANGING):
         began = start - _STUCK_AFTER + timedelta(seconds=16 + 2 * number)
-        yield _event(cast.NIGHTLY_EXPORT, f"hanging{number}", "started", began, input_item_count=12_000 + number)
+        yield event(cast.NIGHTLY_EXPORT, f"hanging{number}", "started", began, input_item_count=12_000 + number)
+
+
+def _runaway_prompt(start: datetime) -> Iterator[Message]:
+    """A prompt is deployed that makes each run cost many times what the hundred before it cost."""
+    workflow = cast.PRESS_REVIEW
+    for number, ended in enumerate(COSTLY_RUNS):
+        yield event(workflow, f"costly{number}", "started", start + NEW_PROMPT + timedelta(seconds=number))
+        yield success(
+            workflow,
+            f"costly{number}",
+            start + ended,
+            credits_total=COSTLY * workflow.credits + number,
+            prompt_version="8",
+            deployment_timestamp=_text(start + NEW_PROMPT - timedelta(minutes=2)),
+        )
 
 
 def _provider_away(start: datetime) -> Iterator[Message]:
@@ -189,16 +213,16 @@ def _renewed_token(start: datetime) -> Iterator[Message]:
     )
     yield from (first, second)
     yield Message(first.at + timedelta(milliseconds=400), first.key, first.value)
-    yield _event(cast.INVOICE_POSTING, "renewed", "success", start + timedelta(seconds=16), system_key="quickbooks")
+    yield event(cast.INVOICE_POSTING, "renewed", "success", start + timedelta(seconds=16), system_key="quickbooks")
 
 
 def _slow_backfill(start: datetime) -> Iterator[Message]:
-    began, ended = start - timedelta(minutes=75), start + timedelta(seconds=36)
-    yield _event(cast.CLAIMS_BACKFILL, "slow", "started", began, is_backfill=True)
+    began, ended = start - timedelta(minutes=75), start + timedelta(seconds=43)
+    yield event(cast.CLAIMS_BACKFILL, "slow", "started", began, is_backfill=True)
     beats = int((ended - began) / _HEARTBEAT)
     for beat in range(1, beats + 1):
-        yield _event(cast.CLAIMS_BACKFILL, "slow", "running", began + beat * _HEARTBEAT, part=str(beat))
-    yield _event(cast.CLAIMS_BACKFILL, "slow", "success", ended, system_key="snowflake")
+        yield event(cast.CLAIMS_BACKFILL, "slow", "running", began + beat * _HEARTBEAT, part=str(beat))
+    yield event(cast.CLAIMS_BACKFILL, "slow", "success", ended, system_key="snowflake")
 
 
 def _provider_incident(start: datetime) -> Iterator[Message]:
@@ -211,7 +235,7 @@ def _provider_incident(start: datetime) -> Iterator[Message]:
             yield _failure(
                 workflow,
                 f"refused{time}",
-                start + timedelta(seconds=28 + 2 * time, milliseconds=300 * number),
+                start + PROVIDER_INCIDENT + timedelta(seconds=2 * time, milliseconds=300 * number),
                 http_status=401,
                 error_code="invalid_token",
                 error_message="The access token is invalid",
@@ -220,7 +244,7 @@ def _provider_incident(start: datetime) -> Iterator[Message]:
         yield _failure(
             cast.TRULY_REVOKED,
             f"still_refused{time}",
-            start + timedelta(seconds=36 + 4 * time),
+            start + PROVIDER_INCIDENT + timedelta(seconds=8 + 4 * time),
             http_status=401,
             error_code="token_revoked",
             error_message="The access token was revoked",
@@ -255,10 +279,18 @@ def _forged(start: datetime) -> Iterator[Message]:
 
 
 def _failure(workflow: Workflow, number: str, at: datetime, **more: object) -> Message:
-    return _event(workflow, number, "failure", at, "", system_key=workflow.systems[0], **more)
+    return event(workflow, number, "failure", at, "", system_key=workflow.systems[0], **more)
 
 
-def _event(workflow: Workflow, number: str, status: str, at: datetime, part: str = "", **more: object) -> Message:
+def success(workflow: Workflow, number: str, at: datetime, *, credits_total: float, **more: object) -> Message:
+    """The good end of a run, and what it cost."""
+    prompt = {} if workflow.prompt is None else {"prompt_version": workflow.prompt, "scenario_name": workflow.name}
+    fields = {"system_key": workflow.systems[0], "credits_total": round(credits_total, 2)} | prompt | more
+    return event(workflow, number, "success", at, "", **fields)
+
+
+def event(workflow: Workflow, number: str, status: str, at: datetime, part: str = "", **more: object) -> Message:
+    """What a run reports of itself; `more` goes before what is usual."""
     return Message(at, workflow.workflow_id, _encode(_fields(workflow, number, status, at, part) | more))
 
 

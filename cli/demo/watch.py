@@ -7,7 +7,12 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.kinds import Audience, Channel, NotificationStatus
+from lifecycle.credits.ledger import tenants_in_ledger, verify
+from lifecycle.kinds import AdmissionVerdict, Audience, CaseStatus, Channel, NotificationStatus
+
+_IS_ADMITTED = (tables.admissions.c.verdict == AdmissionVerdict.ADMITTED) & (
+    sa.cast(tables.admissions.c.execution_id, sa.Text) == tables.credit_runs.c.execution_id
+)
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,16 @@ class Totals:
     in_app: int
     emails_delivered: int
     emails_taken_back: int
+
+
+@dataclass(frozen=True)
+class LedgerCheck:
+    """What the chains of the ledger were found to be."""
+
+    runs: int
+    chains: int
+    #: Tenants whose chain does not hold.
+    broken: list[str]
 
 
 class Watch:
@@ -91,6 +106,40 @@ class Watch:
         ).order_by(incidents.c.opened_at)
         return self._new(query, lambda row: f"incident {row.id} {row.closed_at is None}")
 
+    def refusals(self) -> Sequence[sa.Row[tuple[object, ...]]]:
+        """Runs that the admission gate did not let start, oldest first, with whose they were to be."""
+        admissions, workflows, tenants = tables.admissions, tables.workflows, tables.tenants
+        query = (
+            sa.select(admissions, workflows.c.name.label("workflow_name"), tenants.c.name.label("tenant_name"))
+            .join(workflows, workflows.c.workflow_id == admissions.c.workflow_id)
+            .join(tenants, tenants.c.id == admissions.c.tenant_id)
+            .where(admissions.c.verdict == AdmissionVerdict.REFUSED)
+            .order_by(admissions.c.decided_at)
+        )
+        return self._new(query, lambda row: str(row.execution_id))
+
+    def admitted_runs(self) -> Sequence[sa.Row[tuple[object, ...]]]:
+        """Rows of the ledger about runs that the gate admitted, as they ended."""
+        runs, workflows, tenants = tables.credit_runs, tables.workflows, tables.tenants
+        query = (
+            sa.select(runs, workflows.c.name.label("workflow_name"), tenants.c.name.label("tenant_name"))
+            .join(tables.admissions, _IS_ADMITTED)
+            .join(workflows, workflows.c.workflow_id == runs.c.workflow_id)
+            .join(tenants, tenants.c.id == runs.c.tenant_id)
+            .order_by(runs.c.recorded_at)
+        )
+        return self._new(query, lambda row: f"run {row.execution_id}")
+
+    def cases(self) -> Sequence[sa.Row[tuple[object, ...]]]:
+        """Credit cases that were not there before, or are graver now."""
+        cases, tenants = tables.credit_cases, tables.tenants
+        query = (
+            sa.select(cases, tenants.c.name.label("tenant_name"))
+            .join(tenants, tenants.c.id == cases.c.tenant_id)
+            .order_by(cases.c.raised_at)
+        )
+        return self._new(query, lambda row: f"case {row.id} {row.severity}")
+
     def tasks(self) -> Sequence[sa.Row[tuple[object, ...]]]:
         """Tasks that were not there before, oldest first."""
         query = sa.select(tables.tasks).order_by(tables.tasks.c.created_at, tables.tasks.c.id)
@@ -111,6 +160,41 @@ class Watch:
                 sa.select(age).where(versions.id == automation_version_id)
             ).scalar()
             return found
+
+    def blacklisted_for(self, workflow_id: str) -> timedelta | None:
+        """How long a workflow has been on the blacklist; None while it is not."""
+        listed = tables.workflow_blacklist.c
+        age = sa.func.clock_timestamp() - listed.blacklisted_at
+        with self._engine.connect() as connection:
+            found: timedelta | None = connection.execute(
+                sa.select(age).where(listed.workflow_id == workflow_id, listed.removed_at.is_(None))
+            ).scalar()
+            return found
+
+    def open_case(self, tenant_id: str) -> str | None:
+        """The name of a tenant's open credit case; None when there is none."""
+        cases = tables.credit_cases.c
+        with self._engine.connect() as connection:
+            found: str | None = connection.execute(
+                sa.select(cases.case_id).where(cases.tenant_id == tenant_id, cases.status != CaseStatus.RESOLVED)
+            ).scalar()
+            return found
+
+    def has_ended_admitted(self) -> bool:
+        """Whether a run that the gate admitted is in the ledger."""
+        query = sa.select(sa.exists().where(_IS_ADMITTED))
+        with self._engine.connect() as connection:
+            return bool(connection.execute(query).scalar_one())
+
+    def check_ledger(self) -> LedgerCheck:
+        """Compute each hash of the ledger again; 20 µs a row."""
+        with self._engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+            tenants = tenants_in_ledger(connection)
+            return LedgerCheck(
+                runs=connection.execute(sa.select(sa.func.count()).select_from(tables.credit_runs)).scalar_one(),
+                chains=len(tenants),
+                broken=[tenant_id for tenant_id in tenants if verify(connection, tenant_id) is not None],
+            )
 
     def totals(self) -> Totals:
         """How much there is by now."""

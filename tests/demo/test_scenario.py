@@ -9,14 +9,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cli.demo import cast
-from cli.demo.scenario import HANGING, HISTORY, SCENES_END, Message, story
+from cli.demo.scenario import COSTLY, COSTLY_RUNS, HANGING, HISTORY, SCENES_END, Message, story
 from cli.demo.seed import document
 from cli.demo.stack import CLIENT_MAIL_DELAY, QUIET_AFTER
 from config.auth_errors import load_auth_errors
+from config.credit_profiles import load_profile
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision, DecisionKind
 from dataflows.detectors.policies import Policies
-from dataflows.engine.detector_sets import DetectorFactory
+from dataflows.engine.detector_sets import CreditFactory, DetectorFactory
 from dataflows.registry import Binding, StaticRegistry
 from dataflows.replay import Replay
 from dataflows.sources.lines import LineReader
@@ -49,6 +50,7 @@ def judge(told: list[Message]) -> tuple[list[Decision], Counter[str], dict[str, 
         LATENESS,
         on_decision=decisions.append,
         on_dead_letter=refuse,
+        second_stage=CreditFactory(Policies(), load_profile, keeps_records=False),
     )
     lines = b"".join(message.value + b"\n" for message in told)
     replay.feed("story", LineReader(io.BytesIO(lines)), lambda _offset: None)
@@ -56,7 +58,7 @@ def judge(told: list[Message]) -> tuple[list[Decision], Counter[str], dict[str, 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_story_leads_to_blocks_and_a_blacklisting_and_nothing_else(seed: int) -> None:
+def test_the_story_leads_to_blocks_a_blacklisting_and_costly_runs_and_nothing_else(seed: int) -> None:
     decisions, dead_letters, summary = judge(messages(seed))
     said = Counter((decision.kind, decision.workflow_id) for decision in decisions)
     assert said == {
@@ -64,10 +66,16 @@ def test_the_story_leads_to_blocks_and_a_blacklisting_and_nothing_else(seed: int
         **{(DecisionKind.BLOCK_FOR_CREDENTIALS, each.workflow_id): 1 for each in cast.TICKET_SYNCS},
         (DecisionKind.EXECUTION_STUCK, cast.NIGHTLY_EXPORT.workflow_id): HANGING,
         (DecisionKind.BLACKLIST_WORKFLOW, cast.NIGHTLY_EXPORT.workflow_id): 1,
+        (DecisionKind.CREDIT_INCIDENT, cast.PRESS_REVIEW.workflow_id): len(COSTLY_RUNS),
     }
     blocks = [each for each in decisions if each.kind == DecisionKind.BLOCK_FOR_CREDENTIALS]
     assert blocks[0].detail["failed_systems"] == ["google_sheets", "salesforce"]
     assert {tuple(each.detail["failed_systems"]) for each in blocks[1:]} == {("zendesk",)}
+    (costly, _) = (each for each in decisions if each.kind == DecisionKind.CREDIT_INCIDENT)
+    assert costly.threshold["baseline_source"] == "learned"
+    assert costly.observed["variance_multiplier"] == pytest.approx(COSTLY, rel=0.1)
+    assert (costly.detail["severity"], costly.detail["scenario"]) == ("SEV1", cast.PRESS_REVIEW.name)
+    assert costly.detail["risk_flags"] == ["sudden_prompt_growth", "deployment_correlation"]
     assert dead_letters == {
         "not_json": 1,
         "not_an_object": 1,
@@ -93,7 +101,7 @@ def test_the_same_seed_tells_the_same_story_and_another_one_another() -> None:
 
 
 def test_everyday_traffic_goes_on_after_the_scenes() -> None:
-    later = [message for message in messages() if message.at > START + timedelta(minutes=2)]
+    later = [message for message in messages() if message.at > START + timedelta(minutes=3)]
     still_running = {message.key for message in later}
     assert still_running == {each.workflow_id for each in cast.WORKFLOWS} - {
         cast.NIGHTLY_EXPORT.workflow_id,
