@@ -30,6 +30,7 @@ COMMANDS = {
     "token": "cli.token",
     "system-config": "cli.system_config",
     "blacklist": "cli.blacklist",
+    "silences": "cli.silences",
     "weekly-review": "cli.weekly_review",
     "update-baselines": "cli.update_baselines",
     "baselines": "cli.baselines",
