@@ -233,6 +233,10 @@ class Stack:
             "BREAKWATER_GUARD__INCIDENT_TENANTS": "1000000",
             "BREAKWATER_GUARD__BUDGET_FLOOR": "1000000",
             "BREAKWATER_GUARD__CLIENT_MAIL_DELAY": "0s",
+            # Each notice is told by itself, so that none waits and all can be compared.
+            "BREAKWATER_NOTICES__OF_A_CAUSE": "1000000",
+            "BREAKWATER_NOTICES__CREDIT_CASES": "1000000",
+            "BREAKWATER_NOTICES__OF_A_TENANT": "1000000",
             "BREAKWATER_WORKER__HEARTBEAT": "500ms",
             "BREAKWATER_WORKER__STALLED_AFTER": "5s",
         }

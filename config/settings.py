@@ -365,7 +365,10 @@ class Notices(Section):
     """How a storm of notices is kept from people (spec 60.5)."""
 
     group_interval: Duration = Field(
-        default=timedelta(minutes=5), gt=timedelta(0), description="notices of one cause are told once in so long"
+        default=timedelta(minutes=5), gt=timedelta(0), description="what is told by itself is counted over so long"
+    )
+    of_a_cause: int = Field(
+        default=1, ge=1, description="so many notices of one cause are told by themselves within that time"
     )
     credit_cases: int = Field(
         default=10, ge=1, description="so many credit cases of a severity are told by themselves within that time"
