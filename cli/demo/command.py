@@ -14,6 +14,7 @@ from typing import Annotated
 import sqlalchemy as sa
 import typer
 
+from cli.demo import cast
 from cli.demo.api_client import ApiClient
 from cli.demo.dead_letters import DeadLetterReader
 from cli.demo.narration import SCENES, Line, Narrator, Scene, Tone
@@ -33,9 +34,9 @@ from lifecycle.options import LifecycleOptions
 
 FOLDER = Path(".demo")
 _LOOK_SECONDS = 0.25
-#: After this the audience has seen all: the worker looks twice a minute whether the provider's incident is over, and
-#: who fails after it is blocked.
-_STORY_END = SCENES_END + timedelta(seconds=50)
+#: After this the audience has seen all at the latest: the worker looks twice a minute whether the provider's incident
+#: is over, and who fails a minute after it is blocked.
+_STORY_END = SCENES_END + timedelta(seconds=115)
 
 
 class _Stop(Exception):  # noqa: N818  (no error: the audience has seen enough)
@@ -97,10 +98,10 @@ def _play(screen: Screen, system: Stack, mails: SimpleQueue[ReceivedMail], seed:
         is_told = False
         while length is None or datetime.now(UTC) - start < length:
             since = datetime.now(UTC) - start
-            for line in [*_scenes_due(scenes, since), *people.act(since), *news.read()]:
+            for line in [*_scenes_due(scenes, since), *news.read(), *people.act(since)]:
                 screen.show(line)
             screen.set_footer(_totals(watch.totals(), teller.sent))
-            if not is_told and since > _STORY_END:
+            if not is_told and _is_over(watch, since):
                 is_told = True
                 screen.say(f"\nThat was the story: {_totals(watch.totals(), teller.sent)}.")
                 screen.say(f"Everyday traffic goes on. Claim and complete the tasks at {system.console_url}\n")
@@ -134,6 +135,11 @@ def _scenes_due(scenes: list[Scene], since: timedelta) -> list[Line]:
     while scenes and scenes[0].after <= since:
         due.append(Line("·", scenes.pop(0).text, Tone.STORY))
     return due
+
+
+def _is_over(watch: Watch, since: timedelta) -> bool:
+    is_last_blocked = watch.blocked_for(cast.TRULY_REVOKED.version_id) is not None
+    return since > _STORY_END or (since > SCENES_END and is_last_blocked)
 
 
 def _totals(totals: Totals, sent: int) -> str:

@@ -61,12 +61,12 @@ SCENES = (
     _scene(10, f"{cast.INVOICE_POSTING.name}: a token expires, fails twice, is renewed"),
     _scene(11, "Somebody sends runs of Acme's automation in the name of Umbrella Health"),
     _scene(16, f"{cast.NIGHTLY_EXPORT.name}: runs that began half an hour ago have not been heard of since"),
-    Scene(NEW_PROMPT, f"{cast.PRESS_REVIEW.name}: version 8 of its prompt is deployed; it reads whole archives"),
-    _scene(43, f"{cast.CLAIMS_BACKFILL.name} ends well after 75 minutes, with a heartbeat every five"),
     Scene(
         PROVIDER_INCIDENT,
         f"Zendesk's sign-in breaks: it refuses the tokens of all {len(cast.CUSTOMERS)} customers at once",
     ),
+    _scene(41, f"{cast.CLAIMS_BACKFILL.name} ends well after 75 minutes, with a heartbeat every five"),
+    Scene(NEW_PROMPT, f"{cast.PRESS_REVIEW.name}: version 8 of its prompt is deployed; it reads whole archives"),
     Scene(
         PROVIDER_MENDED, "Zendesk has mended its sign-in; only Vandelay's token, which was revoked, is still refused"
     ),
@@ -90,7 +90,7 @@ class Narrator:
                 failures, limit = observed["consecutive_failures"], threshold["consecutive_failures"]
                 why = f"{failures} refused logins in a row (limit {limit})"
                 if decision.outcome == DecisionOutcome.HELD and decision.outcome_reason != "undone":
-                    text = f"{whose}: {why}, but that is its provider's fault; not blocked, it waits"
+                    text = f"{whose}: {why}, but its provider is at fault, or just was; not blocked, it waits"
                     return Line("held", text, Tone.WARNING, more)
                 systems = " and ".join(self._name(key) for key in decision.detail["failed_systems"])
                 return Line("BLOCK", f"{whose}: {why}; new credentials needed for {systems}", Tone.GRAVE, more)

@@ -26,8 +26,10 @@ from lifecycle.statuses import Status
 
 #: How long a customer needs to renew the first token, and the second; longer than the mail to them waits.
 _FIRST_RENEWAL, _SECOND_RENEWAL = CLIENT_MAIL_DELAY + timedelta(seconds=2), CLIENT_MAIL_DELAY + timedelta(seconds=5)
-#: Until the last of the hanging runs is called stuck too.
-_NEXT_EXPORT = timedelta(seconds=3)
+#: Until the next run is due; by then the last of the hanging ones is called stuck too.
+_NEXT_EXPORT = timedelta(seconds=12)
+#: Until the people concerned have been told of the case.
+_NEXT_REVIEW = timedelta(seconds=1)
 #: Between two deeds that follow from each other; and how long an admitted run takes.
 _SOON, _RUN = timedelta(seconds=2), timedelta(seconds=3)
 _FLUSH_SECONDS = 1.0
@@ -108,7 +110,7 @@ class People:
             Deed(
                 f"The scheduler wants the next {review.name}",
                 scheduler.ask,
-                is_due=lambda: self._watch.open_case(review.tenant_id) is not None,
+                is_due=lambda: _reached(self._watch.case_open_for(review.tenant_id), _NEXT_REVIEW),
             ),
             Deed("Iris Novak of Hooli puts version 7 back, and acknowledges the case", self._acknowledge, _SOON),
             Deed("The scheduler asks again", scheduler.ask, _SOON),

@@ -21,17 +21,17 @@ from cli.demo.cast import Workflow
 
 HISTORY = timedelta(minutes=100)
 #: After this, nothing but everyday traffic goes on.
-SCENES_END = timedelta(seconds=70)
+SCENES_END = timedelta(seconds=65)
 #: When the provider of the last scene accepts tokens again.
-PROVIDER_MENDED = timedelta(seconds=65)
+PROVIDER_MENDED = timedelta(seconds=45)
 #: When operations ask for the next version of an automation to be deployed.
 DEPLOY = timedelta(seconds=10)
 #: When runs with the prompt that costs too much begin, and end one after the other.
-NEW_PROMPT, COSTLY_RUNS = timedelta(seconds=28), (timedelta(seconds=35), timedelta(seconds=37))
+NEW_PROMPT, COSTLY_RUNS = timedelta(seconds=44), (timedelta(seconds=47), timedelta(seconds=49))
 #: How many times as much they cost.
 COSTLY = 8
 #: When the tokens of all customers are refused.
-PROVIDER_INCIDENT = timedelta(seconds=48)
+PROVIDER_INCIDENT = timedelta(seconds=28)
 #: Executions of the hanging export; the fifth is one too many (20.4).
 HANGING = 6
 #: Run timeout and allowed lateness (20.3): what begins this long before is called stuck now.
@@ -50,7 +50,7 @@ _SCENES_OF_THEIR_OWN = {
     cast.INVOICE_POSTING: (timedelta(seconds=-20), timedelta(seconds=30)),
     cast.CLAIMS_BACKFILL: (-2 * HISTORY, timedelta(seconds=50)),
     # On hold after it, until somebody has looked.
-    cast.PRESS_REVIEW: (timedelta(seconds=-10), PROVIDER_MENDED),
+    cast.PRESS_REVIEW: (timedelta(seconds=-10), SCENES_END),
     **dict.fromkeys(cast.TICKET_SYNCS, (PROVIDER_INCIDENT - timedelta(seconds=8), PROVIDER_MENDED)),
     cast.TRULY_REVOKED: (PROVIDER_INCIDENT - timedelta(seconds=8), timedelta.max),
 }
@@ -217,7 +217,7 @@ def _renewed_token(start: datetime) -> Iterator[Message]:
 
 
 def _slow_backfill(start: datetime) -> Iterator[Message]:
-    began, ended = start - timedelta(minutes=75), start + timedelta(seconds=43)
+    began, ended = start - timedelta(minutes=75), start + timedelta(seconds=41)
     yield event(cast.CLAIMS_BACKFILL, "slow", "started", began, is_backfill=True)
     beats = int((ended - began) / _HEARTBEAT)
     for beat in range(1, beats + 1):
@@ -228,7 +228,8 @@ def _slow_backfill(start: datetime) -> Iterator[Message]:
 def _provider_incident(start: datetime) -> Iterator[Message]:
     """Everybody's tokens are refused within seconds: that is the provider, not six customers who revoked theirs.
 
-    One goes on being refused when the provider is well again: longer than the worker needs to see that it is.
+    One goes on being refused when the provider is well again: longer than the worker needs to see that it is, and
+    than the guard distrusts what was counted (`lifecycle.guard.afterwards`).
     """
     for number, workflow in enumerate(cast.TICKET_SYNCS):
         for time in range(3):
@@ -240,11 +241,11 @@ def _provider_incident(start: datetime) -> Iterator[Message]:
                 error_code="invalid_token",
                 error_message="The access token is invalid",
             )
-    for time in range(20):
+    for time in range(10):
         yield _failure(
             cast.TRULY_REVOKED,
             f"still_refused{time}",
-            start + PROVIDER_INCIDENT + timedelta(seconds=8 + 4 * time),
+            start + PROVIDER_INCIDENT + timedelta(seconds=8 + 15 * time),
             http_status=401,
             error_code="token_revoked",
             error_message="The access token was revoked",

@@ -171,6 +171,16 @@ class Watch:
             ).scalar()
             return found
 
+    def case_open_for(self, tenant_id: str) -> timedelta | None:
+        """How long a tenant has had an open credit case; None while it has none."""
+        cases = tables.credit_cases.c
+        age = sa.func.clock_timestamp() - cases.opened_at
+        with self._engine.connect() as connection:
+            found: timedelta | None = connection.execute(
+                sa.select(age).where(cases.tenant_id == tenant_id, cases.status != CaseStatus.RESOLVED)
+            ).scalar()
+            return found
+
     def open_case(self, tenant_id: str) -> str | None:
         """The name of a tenant's open credit case; None when there is none."""
         cases = tables.credit_cases.c

@@ -18,18 +18,21 @@ import pytest
 import sqlalchemy as sa
 
 from cli.demo import cast
-from cli.demo.scenario import HANGING
+from cli.demo.scenario import COSTLY, COSTLY_RUNS, HANGING
 from cli.demo.stack import DATABASE, KEY_FILE
 from cli.embedded.postgres import EmbeddedPostgres
 from lifecycle import tables
 from lifecycle.guard.arithmetic import GuardPolicy
 from lifecycle.kinds import (
+    AdmissionVerdict,
     Audience,
     AuditAction,
     BindingStatus,
+    CaseSeverity,
     Channel,
     NotificationStatus,
     Priority,
+    RefusalCode,
     TaskKind,
     TaskStatus,
 )
@@ -114,6 +117,9 @@ class Told:
     blocked: list[dict[str, Any]]
     #: The page that the first block's line names.
     decision_page: str
+    #: Those that the refusal at the gate and the credit case name.
+    blacklist_page: str
+    case_page: str
     key: str
     rows: dict[str, list[sa.Row[tuple[object, ...]]]]
     mails: list[str]
@@ -125,6 +131,15 @@ class Told:
     def of(self, table: sa.Table, workflow: cast.Workflow) -> list[sa.Row[tuple[object, ...]]]:
         """A table's rows of one version, oldest first."""
         return [row for row in self.rows[table.name] if row.automation_version_id == workflow.version_id]
+
+    def asked_of(self, workflow: cast.Workflow) -> list[Any]:
+        """What the admission gate answered for a workflow, oldest first."""
+        answers: list[Any] = [row for row in self.all(tables.admissions) if row.workflow_id == workflow.workflow_id]
+        return sorted(answers, key=lambda row: row.decided_at)
+
+    def ends_of(self, execution_id: object) -> list[str]:
+        """How the ledger says that an execution ended."""
+        return [str(row.status) for row in self.all(tables.credit_runs) if row.execution_id == str(execution_id)]
 
     def path_of(self, workflow: cast.Workflow) -> list[str]:
         """The statuses that a version has had."""
@@ -166,6 +181,10 @@ def told(folder: Path) -> Told:
         blocked = json.loads(fetch(blocked_url, token))["items"]
         demo.read_until("keeps getting stuck")
         metrics_of_blacklisting = fetch(metrics_url)
+        demo.read_until("the run may not start: workflow_blacklisted")
+        blacklist_page = fetch(link_in(demo.read_until("why: ")))
+        demo.read_until("  CASE ")
+        case_page = fetch(link_in(demo.read_until("/console/cases/")))
         exit_code = demo.end()
     wait_until_none_is_left(folder)
     return Told(
@@ -176,6 +195,8 @@ def told(folder: Path) -> Told:
         tasks_page=tasks_page,
         blocked=blocked,
         decision_page=decision_page,
+        blacklist_page=blacklist_page,
+        case_page=case_page,
         key=(folder / KEY_FILE).read_text(),
         rows=read_tables(folder / "postgres"),
         mails=[path.read_text() for path in sorted((folder / "mails").iterdir())],
@@ -277,6 +298,43 @@ def test_hanging_runs_are_stuck_and_their_workflow_is_blacklisted(told: Told) ->
     assert (row.workflow_id, row.stuck_count, row.reason) == (cast.NIGHTLY_EXPORT.workflow_id, 5, "auto:stuck:5")
 
 
+def test_the_gate_refuses_the_blacklisted_workflow_until_it_is_taken_off_the_list_and_its_run_succeeds(
+    told: Told,
+) -> None:
+    refused, admitted = told.asked_of(cast.NIGHTLY_EXPORT)
+    assert (refused.verdict, refused.code) == (AdmissionVerdict.REFUSED, RefusalCode.WORKFLOW_BLACKLISTED)
+    assert admitted.verdict == AdmissionVerdict.ADMITTED
+    (row,) = told.all(tables.workflow_blacklist)
+    assert row.removed_by == "platform_pia"
+    assert refused.decided_at < row.removed_at < admitted.decided_at
+    assert told.ends_of(admitted.execution_id) == ["success"]
+    assert not told.ends_of(refused.execution_id)
+    assert cast.NIGHTLY_EXPORT.name in told.blacklist_page
+
+
+def test_a_runaway_prompt_becomes_a_case_that_holds_its_workflow_until_it_is_acknowledged(told: Told) -> None:
+    (case,) = told.all(tables.credit_cases)
+    assert (case.severity, case.scenario, case.workflow_id) == (
+        CaseSeverity.SEV1,
+        cast.PRESS_REVIEW.name,
+        cast.PRESS_REVIEW.workflow_id,
+    )
+    assert case.acknowledged_by == "u_hooli_iris"
+    runs = told.all(tables.credit_case_runs)
+    assert len(runs) == len(COSTLY_RUNS)
+    assert all(COSTLY - 1 < float(str(run.variance_multiplier)) < COSTLY + 1 for run in runs)
+    refused, admitted = told.asked_of(cast.PRESS_REVIEW)
+    assert (refused.verdict, refused.code) == (AdmissionVerdict.REFUSED, RefusalCode.WORKFLOW_ON_HOLD)
+    assert admitted.verdict == AdmissionVerdict.ADMITTED
+    assert refused.decided_at < case.acknowledged_at < admitted.decided_at
+    assert "ex_hooli_press_review_costly0" in told.case_page
+
+
+def test_the_ledger_has_the_runs_of_all_customers_and_is_checked(told: Told) -> None:
+    assert {row.tenant_id for row in told.all(tables.credit_runs)} == {each.tenant_id for each in cast.CUSTOMERS}
+    assert any("all chains hold" in line for line in told.lines)
+
+
 def test_nothing_else_was_decided_or_moved(told: Told) -> None:
     in_the_story = {cast.LEAD_SYNC, cast.NIGHTLY_EXPORT, cast.PRESS_REVIEW, *cast.TICKET_SYNCS}
     assert {row.workflow_id for row in told.all(tables.decisions)} == {each.workflow_id for each in in_the_story}
@@ -295,7 +353,7 @@ def test_what_cannot_be_used_is_shown_with_its_reason(told: Told, line: str) -> 
 @pytest.mark.parametrize(
     "word",
     ["BLOCK ", "stuck ", "BLACKLIST ", "task ", "mail ", "api ", "platform ", "LIVE ", "archived ", "UNBLOCK ", "held ",
-     "INCIDENT "],
+     "INCIDENT ", "GATE ", "COSTLY ", "CASE ", "ledger "],
 )  # fmt: skip
 def test_the_terminal_shows_it(told: Told, word: str) -> None:
     assert any(f"  {word}" in each for each in told.lines)
