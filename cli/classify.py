@@ -31,14 +31,15 @@ def classify(
     """Say how bad a run's cost is, and why."""
     compared = None if baseline is None else _baseline(baseline)
     try:
-        record = parse_record(_read(fixture))
+        record = parse_record(read_input(fixture))
     except InvalidRecordError as error:
         fail_usage("\n  ".join([f"{fixture}: invalid record", *error.faults]))
     found = classify_record(record, load_profile(profile), compared)
     print(found.model_dump_json() if as_json else _text(record, found))
 
 
-def _read(name: str) -> bytes:
+def read_input(name: str) -> bytes:
+    """A file's bytes, or stdin's for `-`, up to one more than a record may have; exit 2 when it can't be read."""
     try:
         if name == "-":
             return sys.stdin.buffer.read(MAX_MESSAGE_BYTES + 1)

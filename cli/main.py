@@ -31,6 +31,7 @@ COMMANDS = {
     "system-config": "cli.system_config",
     "blacklist": "cli.blacklist",
     "silences": "cli.silences",
+    "log": "cli.log",
     "weekly-review": "cli.weekly_review",
     "update-baselines": "cli.update_baselines",
     "baselines": "cli.baselines",

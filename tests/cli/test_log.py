@@ -1,0 +1,129 @@
+"""`breakwater log`: the event that it sends, the wait for the ledger, every fault (50.8)."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from confluent_kafka import Consumer
+
+from cli.embedded.kafka import MockKafka
+from dataflows.decode import decode
+from dataflows.events import RunEvent
+from tests.lifecycle.given import given_world
+from tests.lifecycle.ledger_given import entry, spend
+
+AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(engine: sa.Engine, database_url: str, mock_kafka: MockKafka) -> Start:
+    """Starts the command for tenant t1."""
+    given_world(engine)
+    mock_kafka.create_topic("run_events", 1)
+
+    def started(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", "log", "--tenant", "t1", *arguments],
+            env={
+                **os.environ,
+                "BREAKWATER_POSTGRES__URL": database_url,
+                "BREAKWATER_KAFKA__BOOTSTRAP_SERVERS": mock_kafka.bootstrap_servers,
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return started
+
+
+def sent(mock_kafka: MockKafka) -> RunEvent:
+    """The event that arrives at the broker."""
+    consumer = Consumer(
+        {"bootstrap.servers": mock_kafka.bootstrap_servers, "group.id": "test", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe(["run_events"])
+    try:
+        message = consumer.poll(30)
+        assert message is not None
+        assert message.error() is None
+        event = decode(message.value() or b"")
+    finally:
+        consumer.close()
+    assert isinstance(event, RunEvent)
+    return event
+
+
+def judge(engine: sa.Engine, event: RunEvent, **more: Any) -> None:
+    """Write to the ledger what the monitor says of an event."""
+    said = {"scenario": "binder", "event_id": event.event_id, "execution_id": event.execution_id, **more}
+    spend(engine, [entry(event.occurred_at, event.credits_total or 0, **said)])
+
+
+def test_a_run_is_logged_by_options(start: Start, engine: sa.Engine, mock_kafka: MockKafka) -> None:
+    process = start(
+        *("--run-id", "RUN-1", "--scenario", "binder", "--credits", "2480", "--timestamp", "2026-03-02T12:00:00Z"),
+        *("--retry-count", "6", "--no-has-idempotency-key", "--risk-flag", "pii_exposure", "--print-json"),
+    )
+    event = sent(mock_kafka)
+    assert (event.tenant_id, event.execution_id, event.scenario_id) == ("t1", "RUN-1", "binder")
+    assert (event.credits_total, event.retry_count, event.has_idempotency_key) == (2480, 6, False)
+    assert (event.risk_flags, event.occurred_at, event.status) == (["pii_exposure"], AT, "success")
+    judge(engine, event, severity="SEV1", misconfig_score=7, misconfig_likelihood="High", variance_multiplier=7.75)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    told = json.loads(out)
+    assert (told["severity"], told["variance_multiplier"], told["misconfig_score"]) == ("SEV1", 7.75, 7)
+    assert (told["baseline_credits"], told["baseline_source"], told["case_id"]) == (100.0, "learned", None)
+
+
+def test_a_run_is_logged_as_a_record(start: Start, engine: sa.Engine, mock_kafka: MockKafka) -> None:
+    process = start("--json", "-")
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({"Run_ID": "RUN-2", "Scenario_ID": "binder", "Credits_Total": 10.5}))
+    process.stdin.close()
+    process.stdin = None
+    event = sent(mock_kafka)
+    assert (event.execution_id, event.credits_total) == ("RUN-2", 10.5)
+    judge(engine, event)
+    out, _ = process.communicate(timeout=60)
+    assert json.loads(out)["severity"] == "SEV4"
+
+
+def test_a_run_that_the_ledger_has_otherwise_is_told_of(start: Start, engine: sa.Engine, mock_kafka: MockKafka) -> None:
+    spend(engine, [entry(AT, 99, execution_id="RUN-1")])
+    process = start("--run-id", "RUN-1", "--scenario", "b", "--credits", "5", "--timestamp", "2026-03-02T12:00:00Z")
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "keeps it" in errors) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        pytest.param(
+            ["--run-id", "x/../../evil", "--credits", "abc", "--status", "Bogus", "--job-type", "Nope"],
+            ["run_id", "credits_total", "status", "job_type"],
+            id="every bad field",
+        ),
+        pytest.param(["--run-id", "R", "--scenario", "b", "--credits", "NaN"], ["credits_total"], id="not a number"),
+        pytest.param(["--run-id", "R", "--scenario", "b", "--credits", "Infinity"], ["credits_total"], id="no end"),
+        pytest.param(["--run-id", "R", "--scenario", "b", "--credits", "-1"], ["credits_total"], id="less than none"),
+        pytest.param(["--credits", "5"], ["run_id", "scenario_id"], id="of which run and scenario"),
+        pytest.param(["--run-id", "R", "--scenario", "b"], ["credits_total"], id="how much"),
+        pytest.param(["--json", "no/such/file"], ["no/such/file"], id="a file that is not there"),
+        pytest.param(["--json", "-", "--credits", "5"], ["credits_total"], id="a record and options"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_sent(start: Start, arguments: list[str], named: list[str]) -> None:
+    out, errors = (process := start(*arguments)).communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert [name for name in named if name not in errors] == []
