@@ -21,7 +21,7 @@ from lifecycle.messages import OF_THE_CHANNEL, PERMANENT, DeliveryFault, Message
 from lifecycle.options import LifecycleOptions
 from lifecycle.outages import Breaker, note_failure, note_success, wait_for_channel
 from lifecycle.outbox import OutboxEvent
-from lifecycle.storm import Hold, Mute, StormPolicy, judge, mute, note_told_together
+from lifecycle.storm import Hold, Mute, StormPolicy, judge, line_up, mute, note_told_together
 from lifecycle.texts import told_together
 
 _log = structlog.get_logger(__name__)
@@ -68,6 +68,7 @@ def deliver_notification(delivering: Delivering, notification_id: str) -> Tried 
     if waits is not None:
         return waits
     with delivering.engine.begin() as connection:
+        line_up(connection, notification_id)
         row = connection.execute(
             sa.select(tables.notifications).where(_notifications.id == notification_id).with_for_update()
         ).first()

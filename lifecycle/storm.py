@@ -93,11 +93,20 @@ def wait_for_room(told: Sequence[datetime], limit: int, interval: timedelta, now
     return within[-limit] + interval - now if len(within) >= limit else None
 
 
-def judge(connection: sa.Connection, row: Row, policy: StormPolicy) -> Tell | Hold | Mute:
-    """Whether a notification that is about to leave does. The caller holds its lock until it has left.
+def line_up(connection: sa.Connection, notification_id: str) -> None:
+    """Wait until no other notice of the recipient that it could be told with is under way; lasts until the commit.
 
-    Notices of one recipient that could be told together are judged one after another, until the caller's commit.
+    To be asked before the notification is locked: one that waits here may be told by the one that it waits for.
     """
+    row = connection.execute(sa.select(tables.notifications).where(_notifications.id == notification_id)).first()
+    if row is None or row.status != NotificationStatus.PENDING or row.channel not in _READ_BY_PEOPLE:
+        return
+    for key in sorted(stable_id(rule, row.channel, row.recipient, _group(row, rule)) for rule in _rules(row)):
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0))))
+
+
+def judge(connection: sa.Connection, row: Row, policy: StormPolicy) -> Tell | Hold | Mute:
+    """Whether a notification that is about to leave does. It was lined up, and the caller holds its lock."""
     silence_id = connection.execute(_SILENCE, _matched(row)).scalar()
     if silence_id is not None:
         return Mute(silence_id=silence_id)
@@ -107,8 +116,6 @@ def judge(connection: sa.Connection, row: Row, policy: StormPolicy) -> Tell | Ho
     if incident_id is not None:
         return Mute(incident_id=incident_id)
     rules = _rules(row)
-    for key in sorted(stable_id(rule, row.channel, row.recipient, _group(row, rule)) for rule in rules):
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0))))
     now = connection.execute(sa.select(_now)).scalar_one()
     waits = [
         (wait, rule)

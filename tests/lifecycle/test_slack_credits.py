@@ -28,6 +28,7 @@ from lifecycle.slack import build_payload, slack_sender
 from tests.lifecycle.cases_given import WITH_SLACK, apply, incident
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.http_server import Answer, PostServer
+from tests.lifecycle.ledger_given import entry, spend
 from tests.lifecycle.worker import NEVER_LEFT_ALONE, run_jobs
 
 CONTEXT = {
@@ -316,13 +317,30 @@ def test_a_case_gives_one_message_for_each_step_of_its_severity(engine: sa.Engin
     assert outcomes == ["delivered", "delivered", "retry", "retry"]
 
 
-def test_the_link_to_artifacts_is_that_of_the_ledger(engine: sa.Engine) -> None:
-    """A run that the ledger does not have yet has none."""
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [
+        pytest.param("https://files.example/a?b=1", "https://files.example/a?b=1", id="a link"),
+        pytest.param("javascript:alert(1)", None, id="no link to a page"),
+        pytest.param("https://user:pass@files.example/a", None, id="a link with a login"),
+        pytest.param(None, None, id="none"),
+    ],
+)
+def test_the_link_to_artifacts_is_that_of_the_ledger(engine: sa.Engine, link: str | None, shown: str | None) -> None:
+    """If it is a plain one."""
     given_world(engine)
+    spend(engine, [entry(MESSAGE.created_at, 2480, execution_id="RUN-1", workflow_id="wf1", artifacts_link=link)])
     apply(engine, incident("SEV1"), options=WITH_SLACK)
     notice = row(engine, tables.notifications, channel="slack")
-    assert notice["context"]["artifacts_link"] is None
-    assert notice["context"]["run_link"].startswith(WITH_SLACK.public_url)
+    assert notice["context"]["artifacts_link"] == shown
+    assert notice["context"]["run_link"].startswith(f"{WITH_SLACK.public_url}/console/decisions/")
+
+
+def test_a_run_that_the_ledger_does_not_have_yet_has_no_link(engine: sa.Engine) -> None:
+    """The case does not wait for it."""
+    given_world(engine)
+    apply(engine, incident("SEV1"), options=WITH_SLACK)
+    assert row(engine, tables.notifications, channel="slack")["context"]["artifacts_link"] is None
 
 
 def test_tries_follow_after_five_ten_and_twenty_seconds() -> None:
