@@ -39,7 +39,7 @@ from lifecycle.kinds import (
 from lifecycle.statuses import Operation, Status
 
 #: All but the last block have come, and the worker has looked what the platform must be asked, twice a minute. The last
-#: one can't come before 109 s: the incident ends after 49 s at the earliest, and what was counted is distrusted for 60 s.
+#: can't come before 109 s: the incident takes 49 s at least, and what was counted is distrusted for 60 s after it.
 _STORY_SECONDS = 75
 
 
