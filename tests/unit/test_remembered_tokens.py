@@ -10,12 +10,11 @@ from api.auth.tokens import TokenVerifier, mint
 from config.settings import Auth
 
 AUTH = Auth(development_key=SecretStr("a key for tests, and for nothing else"))
-NOW = datetime.now(UTC)
 
 
-def token(lifetime: timedelta, subject: str = "service:scheduler") -> str:
-    """A token that was just made."""
-    return mint(AUTH, subject=subject, roles=[], tenant_id=None, tenants=["t1"], lifetime=lifetime, now=NOW)
+def token(lifetime: timedelta, now: datetime, subject: str = "service:scheduler") -> str:
+    """A token made at that time."""
+    return mint(AUTH, subject=subject, roles=[], tenant_id=None, tenants=["t1"], lifetime=lifetime, now=now)
 
 
 @pytest.mark.parametrize(
@@ -28,10 +27,11 @@ def token(lifetime: timedelta, subject: str = "service:scheduler") -> str:
     ],
 )
 def test_a_token_is_remembered_for_a_moment(lifetime: timedelta, after: timedelta, is_known: bool) -> None:
-    # Whole seconds, as tokens have them.
-    clock = [float(int(NOW.timestamp()))]
+    # Whole seconds, as tokens have them; of now, since the library that verifies has no other clock.
+    now = datetime.now(UTC).replace(microsecond=0)
+    clock = [now.timestamp()]
     tokens = RememberedTokens(TokenVerifier(AUTH), lambda: clock[0])
-    text = token(lifetime)
+    text = token(lifetime, now)
     assert tokens.find(text) is None
     principal = tokens.verify(text)
     tokens.remember(text, principal)
@@ -40,8 +40,9 @@ def test_a_token_is_remembered_for_a_moment(lifetime: timedelta, after: timedelt
 
 
 def test_so_many_are_remembered_and_the_oldest_forgotten() -> None:
-    tokens = RememberedTokens(TokenVerifier(AUTH), NOW.timestamp)
-    texts = [token(timedelta(hours=1), f"service:{number}") for number in range(1_001)]
+    now = datetime.now(UTC)
+    tokens = RememberedTokens(TokenVerifier(AUTH), now.timestamp)
+    texts = [token(timedelta(hours=1), now, f"service:{number}") for number in range(1_001)]
     for text in texts:
         tokens.remember(text, tokens.verify(text))
     assert tokens.find(texts[0]) is None
