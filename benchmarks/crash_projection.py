@@ -37,6 +37,8 @@ _DRAWN = {
     # The id of a status event contains its time; both stand in the payload too.
     "outbox_events": {"event_id", "occurred_at", "sequence"},
 }
+#: Runs of jobs that the calendar asks for: which ticks fall into a run depends on when it was.
+_OF_THE_CALENDAR = frozenset({"credit_job_runs"})
 _DRAWN_IN_PAYLOAD = ("event_id", "occurred_at")
 #: What people are told of a block names the time of its commit; a silence, that of a run.
 _TOLD_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")
@@ -51,6 +53,7 @@ def project(engine: sa.Engine) -> Projection:
         return {
             table.name: Counter(_line(table, row) for row in connection.execute(sa.select(table)).mappings())
             for table in tables.metadata.sorted_tables
+            if table.name not in _OF_THE_CALENDAR
         }
 
 
