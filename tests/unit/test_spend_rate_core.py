@@ -76,7 +76,7 @@ def test_memory_does_not_grow(points: int) -> None:
     detector = SpendRate()
     for at, value in enumerate(daily(points, seed=1)):
         detector.score(T0 + HOUR * at, value)
-    assert len(msgspec.msgpack.encode(detector)) < 4_500
+    assert len(msgspec.msgpack.encode(detector)) < 2_100
 
 
 @pytest.mark.parametrize(
