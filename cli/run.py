@@ -33,6 +33,7 @@ from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
 from dataflows.engine.state_files import UnusableStoreError
 from dataflows.engine.watermarks import Watermark
+from dataflows.events import BaselinesUpdated
 from dataflows.monitor import DEAD_LETTERS_STEP, build_flow
 from dataflows.registry import Registry
 from dataflows.sources.stop import StopRequest
@@ -109,6 +110,7 @@ def run(
     settle()
     bindings = _registry(settings, registry, sink, stop)
     approved = read_baselines_option(baselines)
+    earlier = _earlier_baselines(settings, baselines, sink, stop, recovery)
     detectors = DetectorFactory(rules, load_auth_errors(), micros(lateness))
     room = Room()
     changes = _breaker_changes(settings, sink, stop)
@@ -128,7 +130,9 @@ def run(
     lanes = len(read_from.list_parts())
     dead_decisions = _dead_decisions(dead_letters, source, recovery)
     records_to = _credit_runs_sink(settings, credit_runs, sink, stop, dead_decisions)
-    credits_ = CreditFactory(rules, load_profile, keeps_records=records_to is not None, baselines=approved)
+    credits_ = CreditFactory(
+        rules, load_profile, keeps_records=records_to is not None, baselines=approved, earlier=earlier
+    )
     flow = build_flow(
         read_from,
         detectors.of_stream(lanes),
@@ -222,6 +226,21 @@ def _breaker_changes(settings: Settings, sink: str, stop: StopRequest) -> list[B
     engine = _engine(settings)
     try:
         return breaker_changes(engine, lambda: stop.requested)
+    finally:
+        engine.dispose()
+
+
+def _earlier_baselines(
+    settings: Settings, path: Path | None, sink: str, stop: StopRequest, recovery: Path | None
+) -> list[BaselinesUpdated]:
+    """The file's alone, where one is given; with the services at hand what they keep."""
+    if path is not None or sink != "services":
+        return []
+    from cli.earlier_baselines import earlier_baselines
+
+    engine = _engine(settings)
+    try:
+        return earlier_baselines(engine, lambda: stop.requested, recovery)
     finally:
         engine.dispose()
 

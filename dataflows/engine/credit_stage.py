@@ -71,12 +71,15 @@ class CreditStage:
         lanes: int,
         approved: Iterable[tuple[str, BaselineChange]] = (),
         spend_of: Callable[[str], SpendAnomalies | None] = lambda _: None,
+        earlier: Iterable[BaselinesUpdated] = (),
     ) -> None:
         """`rules_of` gives those of a tenant's workflow; `lanes` is how many will report.
 
         `spend_of` gives what watches a tenant's spending, None where nothing does.
 
         `approved` are the tenants' baselines at the beginning; any that a control event names goes before them.
+        `earlier` are control events that the stream may not have any more; one that it has still changes nothing. The
+        same ones are to be given after each restart.
         """
         self.changed: list[Scenario] = []
         self.gone: list[tuple[str, str]] = []
@@ -94,6 +97,7 @@ class CreditStage:
         self._changed_spenders: set[str] = set()
         self._hour = NEVER
         self._ended_at = NEVER
+        self._earlier = sorted((_charge(number, event) for number, event in enumerate(earlier)), reverse=True)
         self._apply_approved()
 
     def take(self, lane: str, mark: int, charges: Sequence[Charge], *, is_end: bool = False) -> list[Judged]:
@@ -183,7 +187,9 @@ class CreditStage:
 
     def _judge(self, now: int | None) -> list[Judged]:
         """Judge what all lanes have passed; all of it when nothing more comes."""
-        waiting = self._waiting
+        waiting, earlier = self._waiting, self._earlier
+        while earlier and (now is None or earlier[-1][0] < now):
+            waiting.append(earlier.pop())
         waiting.sort()
         count = len(waiting) if now is None else bisect_left(waiting, (now,))
         on_run, rules_of, scenarios = self._detector.on_run, self._rules_of, self._scenarios
@@ -251,6 +257,12 @@ class CreditStage:
                 del self._scenarios[key]
             self.changed = [one for one in self.changed if (one.tenant_id, one.name) not in quiet]
             self.gone += quiet
+
+
+def _charge(number: int, event: BaselinesUpdated) -> Charge:
+    """As if a lane of its own had it in time; no lane has an empty name."""
+    time = to_micros(event.occurred_at)
+    return time, time, False, "", "", number, event
 
 
 def _told(decisions: Iterable[Decision]) -> list[Judged]:

@@ -15,7 +15,7 @@ from dataflows.detectors.spend_rate import SpendAnomalies
 from dataflows.detectors.stuck_executions import StuckExecutions
 from dataflows.engine.credit_records import part_of
 from dataflows.engine.credit_stage import CreditStage
-from dataflows.events import BaselineChange
+from dataflows.events import BaselineChange, BaselinesUpdated
 
 
 class Detectors(NamedTuple):
@@ -71,8 +71,11 @@ class CreditFactory:
         *,
         keeps_records: bool,
         baselines: Iterable[tuple[str, BaselineChange]] = (),
+        earlier: Iterable[BaselinesUpdated] = (),
     ) -> None:
         """`profile_of` gives a profile by its name; `baselines` are the tenants' approved ones at the beginning.
+
+        `earlier` tells of others, each from its event time on.
 
         Without `keeps_records` nothing is said of runs that are no incident, and they cost less.
         """
@@ -80,6 +83,7 @@ class CreditFactory:
         self._profile_of = profile_of
         self._keeps_records = keeps_records
         self._baselines = list(baselines)
+        self._earlier = list(earlier)
         #: By the identity of the policy set, which lives as long as the policies: to hash one takes too long.
         self._built: dict[int, CreditRules] = {}
         self._watches: dict[str, SpendAnomalies | None] = {}
@@ -106,4 +110,5 @@ class CreditFactory:
         """A new second stage for the tenants of one of its parts; `lanes` will report to it."""
         detector = CreditAnomalies(keeps_records=self._keeps_records)
         own = [(tenant, change) for tenant, change in self._baselines if part_of(tenant, parts) == part]
-        return CreditStage(detector, self.rules_of, lanes, own, self.spend_of)
+        earlier = [event for event in self._earlier if part_of(event.tenant_id, parts) == part]
+        return CreditStage(detector, self.rules_of, lanes, own, self.spend_of, earlier)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import sqlalchemy as sa
@@ -68,6 +68,19 @@ def list_baselines(
         query = query.where(_baselines.tenant_id == tenant_id)
     if scenario is not None:
         query = query.where(_baselines.scenario == scenario)
+    return [_baseline(row) for row in connection.execute(query)]
+
+
+def list_baselines_since(connection: sa.Connection, window: timedelta) -> list[Baseline]:
+    """All that were in force at any time within `window` before now, those in force now too, oldest first."""
+    query = (
+        sa.select(*(_baselines[name] for name in Baseline.__dataclass_fields__))
+        .where(
+            _baselines.effective_at.is_not(None),
+            sa.or_(_baselines.ended_at.is_(None), _baselines.ended_at >= sa.func.now() - window),
+        )
+        .order_by(_baselines.effective_at, _baselines.created_at, _baselines.id)
+    )
     return [_baseline(row) for row in connection.execute(query)]
 
 

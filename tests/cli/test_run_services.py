@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from lifecycle import tables
 from lifecycle.credits.ledger import read_chain, verify
 from tests.given import Line, denied, encode, timed_out
 from tests.lifecycle.given import given_world, version
@@ -132,3 +134,71 @@ def test_a_run_that_contradicts_the_ledger_goes_into_the_file_of_dead_decisions(
     assert (json.loads(dead)["code"], json.loads(dead)["credit_run"]["execution_id"]) == ("conflicting_run", "paid-1")
     with engine.connect() as connection:
         assert [str(entry.credits_total) for entry, _ in read_chain(connection, "t1")] == ["100"]
+
+
+def baselines_of(engine: sa.Engine) -> dict[str, tuple[str, float | None]]:
+    """What the ledger says that runs were compared with."""
+    with engine.connect() as connection:
+        return {
+            entry.execution_id: (
+                entry.baseline_source,
+                None if entry.baseline_credits is None else float(entry.baseline_credits),
+            )
+            for entry, _ in read_chain(connection, "t1")
+        }
+
+
+def test_a_new_monitor_knows_approved_baselines_from_the_database_and_goes_on_with_those(
+    engine: sa.Engine, database_url: str, tmp_path: Path
+) -> None:
+    given_world(engine)
+    for minute, credits_total in ((2, 40.0), (4, 50.0)):
+        baseline_in_force(engine, credits_total, minute)
+    assert run(tmp_path, database_url, [charged(n, 100) for n in (1, 3, 5)], "--recovery", "one").returncode == 0
+    assert baselines_of(engine) == {
+        "paid-1": ("none", None),
+        "paid-3": ("approved", 40.0),
+        "paid-5": ("approved", 50.0),
+    }
+    # The stream tells a monitor that runs of later changes: what it began with stays what it is.
+    baseline_in_force(engine, 60.0, 6)
+    more = [charged(n, 100) for n in (1, 3, 5, 7)]
+    assert run(tmp_path, database_url, more, "--recovery", "one").returncode == 0
+    assert baselines_of(engine)["paid-7"] == ("approved", 50.0)
+    assert run(tmp_path, database_url, [charged(8, 100)], "--recovery", "two").returncode == 0
+    assert baselines_of(engine)["paid-8"] == ("approved", 60.0)
+
+
+def test_a_file_of_baselines_stands_for_those_of_the_database(
+    engine: sa.Engine, database_url: str, tmp_path: Path
+) -> None:
+    given_world(engine)
+    baseline_in_force(engine, 40.0, 0)
+    file = tmp_path / "baselines.json"
+    named = {"tenant_id": "t1", "scenario_id": "wf1", "median_credits": 80}
+    file.write_text(json.dumps({"version": "1.0.0", "baselines": [named]}))
+    assert run(tmp_path, database_url, [charged(1, 100)], "--baselines", file).returncode == 0
+    assert baselines_of(engine) == {"paid-1": ("approved", 80.0)}
+
+
+def baseline_in_force(engine: sa.Engine, credits_total: float, minute: int) -> None:
+    """Approve a baseline of `wf1`, in force since a minute of the runs."""
+    since = datetime(2026, 3, 2, 8, minute, tzinfo=UTC)
+    table = tables.credit_baselines
+    with engine.begin() as connection:
+        connection.execute(
+            sa.update(table).where(table.c.status == "current").values(status="replaced", ended_at=sa.func.now())
+        )
+        connection.execute(
+            sa.insert(table).values(
+                tenant_id="t1",
+                scenario="wf1",
+                median_credits=credits_total,
+                sample_size=9,
+                calculated_at=since,
+                effective_at=since,
+                status="current",
+                origin="approved",
+                decided_by="u9",
+            )
+        )

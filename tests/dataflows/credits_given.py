@@ -14,7 +14,7 @@ from dataflows.credit_runs import CreditRun
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
 from dataflows.engine.detector_sets import CreditFactory, DetectorFactory
-from dataflows.events import BaselineChange
+from dataflows.events import BaselineChange, BaselinesUpdated
 from dataflows.registry import Registry, TrustingRegistry
 from dataflows.replay import Replay
 from dataflows.sources.lines import LineReader
@@ -78,6 +78,7 @@ def replayed(
     policies: dict[str, Any] | None = None,
     registry: Registry | None = None,
     baselines: Iterable[tuple[str, BaselineChange]] = (),
+    earlier: Iterable[BaselinesUpdated] = (),
 ) -> Outcome:
     """Read lines as one file."""
     out = Outcome([], [], [], {})
@@ -88,7 +89,7 @@ def replayed(
         micros(LATENESS),
         on_decision=out.decisions.append,
         on_dead_letter=out.dead_letters.append,
-        second_stage=CreditFactory(rules, load_profile, keeps_records=True, baselines=baselines),
+        second_stage=CreditFactory(rules, load_profile, keeps_records=True, baselines=baselines, earlier=earlier),
         on_credit_run=out.records.append,
     )
     text = lines if isinstance(lines, bytes) else encoded(lines)
