@@ -99,6 +99,7 @@ class ProfileFile(_Part):
     sensitive_data: SensitiveData
     legitimate_load: Annotated[int, Field(lt=0, strict=True)] | None
     has_absolute_cap: bool
+    takes_short_baseline: bool
     likelihoods: dict[Likelihood, Annotated[int, Field(strict=True)]]
     flags: _Flags
     actions: dict[Severity, tuple[CreditAction, ...]]

@@ -5,7 +5,7 @@ The record's names are snake_case or PascalCase_With_Underscores, as the automat
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from math import isfinite
@@ -33,11 +33,15 @@ MOST_CREDITS = Decimal("1e300")
 
 _RUN_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"
 _URI = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _TERMINAL_WORDS = sorted(word for word, status in STATUS_ALIASES.items() if status in TERMINAL)
 _ENDS = sorted({word for name in _TERMINAL_WORDS for word in (name, name.capitalize())})
 #: Other names for a field; the first is the record's own.
-_ALIASES = {"execution_id": "run_id", "occurred_at": "timestamp", "baseline": "baseline_expected_credits"}
+_ALIASES = {"execution_id": "run_id", "occurred_at": "timestamp"}
+#: Where an empty text is none, as the original's records have it.
+_MAY_BE_EMPTY = ("artifacts_link", "deployment_timestamp")
 
 
 class InvalidRecordError(Exception):
@@ -71,6 +75,12 @@ def _time(value: object) -> datetime:
     raise ValueError("must be a time with an offset, as in 2026-01-31T00:00:00Z")
 
 
+def _time_or_day(value: object) -> datetime:
+    """A day is its beginning, UTC."""
+    is_day = isinstance(value, str) and _DATE.fullmatch(value) is not None
+    return _time(f"{value}T00:00:00Z" if is_day else value)
+
+
 def _end(value: object) -> RunStatus:
     status = STATUS_ALIASES.get(value.lower()) if isinstance(value, str) else None
     if status not in TERMINAL:
@@ -88,6 +98,9 @@ Credits = Annotated[
     Decimal, BeforeValidator(_amount), WithJsonSchema({"type": "number", "minimum": 0, "maximum": float(MOST_CREDITS)})
 ]
 Time = Annotated[datetime, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+TimeOrDay = Annotated[
+    datetime, BeforeValidator(_time_or_day), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 End = Annotated[RunStatus, BeforeValidator(_end), WithJsonSchema({"type": "string", "enum": _ENDS})]
 Job = Annotated[JobType, Field(strict=False)]
 Count = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
@@ -122,11 +135,13 @@ class CreditRecord(BaseModel):
     is_batch_job: bool | None = None
     is_backfill: bool | None = None
     prompt_version: Annotated[str, Field(max_length=120)] | None = None
-    deployment_timestamp: Time | None = None
+    deployment_timestamp: TimeOrDay | None = None
     input_item_count: Count | None = None
     risk_flags: list[str] | None = None
     artifacts_link: Link | None = None
     baseline_expected_credits: Credits | None = None
+    #: The webhook's short name for the same, which the original did not know.
+    baseline: Credits | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -140,6 +155,9 @@ class CreditRecord(BaseModel):
         for alias, name in _ALIASES.items():
             if alias in record:
                 record.setdefault(name, record.pop(alias))
+        for name in _MAY_BE_EMPTY:
+            if record.get(name) == "":
+                del record[name]
         return record
 
 
@@ -183,7 +201,7 @@ def read_record(document: object) -> CreditRecord:
 
 def classify_record(record: CreditRecord, profile: Profile, baseline: Decimal | None = None) -> Classified:
     """Classify a record, against `baseline` or the one that it names itself."""
-    compared = record.baseline_expected_credits if baseline is None else baseline
+    compared = next((given for given in (baseline, *_own_baselines(record, profile)) if given is not None), None)
     if compared is not None and compared <= 0:
         compared = None
     found: Classification = classify(record, record.credits_total, compared, profile)
@@ -201,13 +219,17 @@ def classify_record(record: CreditRecord, profile: Profile, baseline: Decimal | 
     )
 
 
+def _own_baselines(record: CreditRecord, profile: Profile) -> Iterable[Decimal | None]:
+    yield record.baseline_expected_credits
+    if profile.takes_short_baseline:
+        yield record.baseline
+
+
 def parse_baseline(text: str) -> Decimal:
     """A number of credits as it is typed; `ValueError` says what is wrong with it."""
-    try:
-        number = Decimal(text)
-    except ArithmeticError:
-        raise ValueError("must be a number") from None
-    return _amount(number)
+    if _NUMBER.fullmatch(text) is None:
+        raise ValueError("must be a number")
+    return _amount(Decimal(text))
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

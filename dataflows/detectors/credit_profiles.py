@@ -114,6 +114,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     #: The net score at or below which a severity is lowered; None never does.
     legitimate_load: int | None
     has_absolute_cap: bool
+    #: Whether a record's `baseline` is read for its `baseline_expected_credits`.
+    takes_short_baseline: bool
     #: The net score that each likelihood takes, highest first; below them it is Low.
     likelihoods: dict[Likelihood, int]
     flags: FlagRules

@@ -120,6 +120,9 @@ def test_for_people_it_is_said_in_lines() -> None:
         pytest.param(("--fixture", "nowhere.json"), b"", ["nowhere.json: No such file"], id="no file"),
         pytest.param(("--fixture", "-", "--baseline", "abc"), b"", ["--baseline: must be a number"], id="no baseline"),
         pytest.param(("--fixture", "-", "--baseline", "nan"), b"", ["--baseline: must be"], id="a baseline of NaN"),
+        pytest.param(
+            ("--fixture", "-", "--baseline", "1_000"), b"", ["--baseline: must be a number"], id="underscores"
+        ),
         pytest.param(("--fixture", "-", "--baseline", "-1"), b"", ["--baseline: must be"], id="a negative baseline"),
         pytest.param(("--fixture", "-", "--profile", "mine"), b"", ["--profile"], id="a profile that there is not"),
         pytest.param((), b"", ["--fixture"], id="nothing to classify"),
@@ -157,6 +160,8 @@ BAD = [
     ("has_idempotency_key", '"false"'),
     ("is_batch_job", "1"),
     ("deployment_timestamp", '"yesterday"'),
+    ("deployment_timestamp", '"2026-02-30"'),
+    ("deployment_timestamp", '"2026-01-23T10:30:00"'),
     ("risk_flags", '"pii_exposure"'),
     ("artifacts_link", '"javascript:alert(1)"'),
     ("baseline_expected_credits", "NaN"),
@@ -187,6 +192,26 @@ def test_every_bad_field_is_named() -> None:
 def test_a_record_may_name_its_baseline_as_the_webhook_does() -> None:
     assert classified({"credits_total": 500, "baseline": 300})["baseline_credits"] == 300
     assert classified({"credits_total": 500, "baseline": 300, "baseline_expected_credits": 100})["severity"] == "SEV1"
+
+
+def test_the_original_does_not_know_the_short_name_of_a_baseline() -> None:
+    # The seed's own test payload; the original's answer to it is blind.
+    seeds = {"run_id": "RUN-TEST-001", "scenario_id": "TEST_SCENARIO", "credits_total": 500, "status": "Success"}
+    found = classified(seeds | {"baseline": 300}, "sintraprime")
+    assert (found["severity"], found["variance_multiplier"], found["baseline_source"]) == ("SEV4", 0, "none")
+    assert classified(seeds | {"baseline": 300})["severity"] == "SEV3"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "flags"),
+    [
+        pytest.param("Artifacts_Link", "", [], id="no link"),
+        pytest.param("deployment_timestamp", "", [], id="no deployment"),
+        pytest.param("deployment_timestamp", "2020-01-01", ["deployment_correlation"], id="deployed on a day"),
+    ],
+)
+def test_what_the_original_takes_for_nothing_or_a_day_is_taken_so(field: str, value: str, flags: list[str]) -> None:
+    assert classified({"Run_ID": "RUN-1", "Credits_Total": 5, field: value}, "sintraprime")["risk_flags"] == flags
 
 
 def test_a_record_without_a_baseline() -> None:
