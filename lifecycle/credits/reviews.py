@@ -17,6 +17,7 @@ from lifecycle.credits.documents import sha256_hex, to_json
 from lifecycle.credits.entry import plain
 from lifecycle.credits.iso_weeks import period_of
 from lifecycle.credits.review_files import archive_review, file_name, write_review
+from lifecycle.credits.reviewed_cases import note_reviewed
 from lifecycle.credits.weekly_report import DayTotal, WeeklyReport
 from lifecycle.credits.weekly_review import ReviewedRun, first_needed, review
 from lifecycle.options import LifecycleOptions
@@ -80,6 +81,8 @@ def make_reviews(
             tenant_id=tenant_id,
         )
         made.append((_keep(connection, report, actor_context, options), report))
+        if tenant_id is not None:
+            note_reviewed(connection, tenant_id=tenant_id, begin=begin, end=period_end)
     return made
 
 

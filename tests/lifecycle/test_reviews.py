@@ -17,6 +17,7 @@ from lifecycle.credits.review_files import ArchiveError, archive_review, file_na
 from lifecycle.credits.reviews import Review, list_reviews, make_reviews, read_review
 from lifecycle.credits.weekly_report import WeeklyReport
 from lifecycle.options import LifecycleOptions
+from tests.lifecycle.cases_given import apply, incident
 from tests.lifecycle.given import given_world, rows
 from tests.lifecycle.ledger_given import entry, spend
 
@@ -153,3 +154,25 @@ def test_runs_of_the_last_moment_count_and_those_of_the_next_week_do_not(engine:
     (_, report), *_ = make(engine, tmp_path)
     assert report.summary_stats.total_credits == 5
     assert [day.day for day in report.days] == [datetime(2026, 3, 8, tzinfo=UTC).date()]
+
+
+def test_a_case_is_in_the_review_when_that_has_a_run_of_it(world: sa.Engine, tmp_path: Path) -> None:
+    apply(world, incident("SEV2", "in-ledger", scenario="a"), incident("SEV2", "not-yet", scenario="b"))
+    spend(world, [entry(MONDAY + timedelta(days=3), 300, execution_id="in-ledger", scenario="a", severity="SEV2")])
+    with world.begin() as connection:
+        make_reviews(connection, "2026-W09", MONDAY, actor_context=OTTO, options=LifecycleOptions(reviews_dir=tmp_path))
+    assert reviewed(world) == {"a": ("planned", False), "b": ("planned", False)}
+    make(world, tmp_path)
+    assert reviewed(world) == {"a": ("done", True), "b": ("planned", False)}
+
+
+def reviewed(engine: sa.Engine) -> dict[str, tuple[str, bool]]:
+    """What became of the weekly review of each scenario's case, and whether that has a time."""
+    actions, cases = tables.credit_case_actions.c, tables.credit_cases.c
+    with engine.connect() as connection:
+        found = connection.execute(
+            sa.select(cases.scenario, actions.result, actions.finished_at)
+            .join(tables.credit_cases, cases.id == actions.case_id)
+            .where(actions.action == "weekly_review")
+        )
+        return {one.scenario: (one.result, one.finished_at is not None) for one in found}
