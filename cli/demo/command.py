@@ -1,14 +1,12 @@
 """`breakwater demo`: everything embedded, on this machine alone, until Ctrl-C (spec 80.1)."""
 
 import shlex
-import signal
 import sys
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
-from types import FrameType
 from typing import Annotated
 
 import sqlalchemy as sa
@@ -17,6 +15,7 @@ import typer
 from cli.demo import cast
 from cli.demo.api_client import ApiClient
 from cli.demo.dead_letters import DeadLetterReader
+from cli.demo.ending import Ending, StopAsked
 from cli.demo.narration import SCENES, Line, Narrator, Scene, Tone
 from cli.demo.news import News
 from cli.demo.people import People
@@ -39,10 +38,6 @@ _LOOK_SECONDS = 0.25
 _STORY_END = SCENES_END + timedelta(seconds=115)
 
 
-class _Stop(Exception):  # noqa: N818  (no error: the audience has seen enough)
-    """Somebody asked the demo to end."""
-
-
 def demo(
     seconds: Annotated[
         float | None, typer.Option(help="End after so many seconds of the story instead of at Ctrl-C.", min=0)
@@ -54,17 +49,16 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another everyday traffic around the same scenes.")] = 1,
 ) -> None:
     """Show Breakwater at work: six customers, real servers, all on this machine. Ctrl-C ends it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _ask_to_stop)
+    ending = Ending()
     screen = Screen()
     try:
         with ExitStack() as stack:
             mails: SimpleQueue[ReceivedMail] = SimpleQueue()
             system = stack.enter_context(running(folder, port, mails.put, screen.say))
-            # A second Ctrl-C must not cut off what the first one has begun.
-            stack.callback(_stop_listening)
-            _play(screen, system, mails, seed, None if seconds is None else timedelta(seconds=seconds))
-    except _Stop:
+            stack.callback(ending.ignore)
+            ending.only_note()
+            _play(screen, system, mails, ending, seed, None if seconds is None else timedelta(seconds=seconds))
+    except StopAsked:
         pass
     except AlreadyRunningError:
         fail_usage(f"a demo is running in {folder} already")
@@ -74,7 +68,14 @@ def demo(
     screen.say("Ended; nothing is left running.")
 
 
-def _play(screen: Screen, system: Stack, mails: SimpleQueue[ReceivedMail], seed: int, length: timedelta | None) -> None:
+def _play(
+    screen: Screen,
+    system: Stack,
+    mails: SimpleQueue[ReceivedMail],
+    ending: Ending,
+    seed: int,
+    length: timedelta | None,
+) -> None:
     _introduce(screen, system)
     topics = Kafka()
     start = datetime.now(UTC)
@@ -96,7 +97,7 @@ def _play(screen: Screen, system: Stack, mails: SimpleQueue[ReceivedMail], seed:
         )
         scenes = list(SCENES)
         is_told = False
-        while length is None or datetime.now(UTC) - start < length:
+        while not ending.is_asked and (length is None or datetime.now(UTC) - start < length):
             since = datetime.now(UTC) - start
             for line in [*_scenes_due(scenes, since), *news.read(), *people.act(since)]:
                 screen.show(line)
@@ -148,13 +149,3 @@ def _totals(totals: Totals, sent: int) -> str:
         f"{totals.in_app} in-app notices, {totals.emails_delivered} emails delivered, "
         f"{totals.emails_taken_back} taken back"
     )
-
-
-def _ask_to_stop(_number: int, _frame: FrameType | None) -> None:
-    _stop_listening()
-    raise _Stop
-
-
-def _stop_listening() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,7 +103,7 @@ def running(
         say(f"Migrating a fresh database and filling in {len(cast.CUSTOMERS)} customers with their automations")
         database_url = _fresh_database(postgres)
         say("Starting the monitor, the worker and the API")
-        console_port = _console_port(port)
+        console_port = claim_console_port(stack) if port is None else port
         metrics_port = free_port()
         public_url = f"http://127.0.0.1:{console_port}"
         key_file = folder / KEY_FILE
@@ -163,9 +164,16 @@ def _fresh_database(postgres: EmbeddedPostgres) -> str:
     return url
 
 
-def _console_port(wanted: int | None) -> int:
-    if wanted is not None:
-        return wanted
+def claim_console_port(stack: ExitStack) -> int:
+    """8080 if no other demo has it, or will have it in a moment, and nobody else listens there; else a free one.
+
+    The claim is the UDP port of that number, until the stack ends: the API listens seconds after this was asked.
+    """
+    claim = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    try:
+        claim.bind(("127.0.0.1", PREFERRED_PORT))
+    except OSError:
+        return free_port()
     return free_port() if is_listening(PREFERRED_PORT) else PREFERRED_PORT
 
 

@@ -389,11 +389,21 @@ def test_a_signal_ends_all_of_it_within_five_seconds_and_it_starts_again(folder:
             assert second.end() == 2
             assert "running" in second.lines[-1]
         asked = time.monotonic()
-        assert demo.end(number) == 0
+        assert demo.end(number) == 0, demo.lines
         assert time.monotonic() - asked < 5
     assert processes_of(folder) == []
     assert list(folder.parent.iterdir()) == [folder]
     assert not list(Path(tempfile.gettempdir()).glob(f"breakwater-{demo.pid}-*"))
+
+
+@pytest.mark.parametrize("moment", ["Starting PostgreSQL", "Migrating", "Starting the monitor"])
+def test_it_can_be_ended_while_it_starts(folder: Path, moment: str) -> None:
+    with Demo(folder) as demo:
+        demo.read_until(moment)
+        assert demo.end(signal.SIGTERM) == 0, demo.lines
+    assert demo.lines[-1].startswith("Ended")
+    assert not any("Traceback" in line for line in demo.lines), demo.lines
+    assert processes_of(folder) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="its children are told by the kernel there")
