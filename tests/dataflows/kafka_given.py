@@ -137,11 +137,15 @@ class ObservedLane(Lane):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.events: list[tuple[int, Any]] = []
+        #: By event, the watermark when it had been judged, with those that came together with it.
+        self.watermarks: list[int] = []
 
     def process(self, events: Sequence[Event], times: Sequence[int]) -> list[Timed]:
-        """Note the events with their arrival, and go on."""
+        """Note the events with their arrival and how far time was with them, and go on."""
         self.events += zip(count(self.arrival), events, strict=False)
-        return super().process(events, times)
+        out = super().process(events, times)
+        self.watermarks += [self.watermark.value] * len(events)
+        return out
 
 
 class Monitor:
