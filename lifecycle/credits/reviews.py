@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from lifecycle.credits.iso_weeks import period_of
 from lifecycle.credits.review_files import archive_review, file_name, write_review
 from lifecycle.credits.reviewed_cases import note_reviewed
 from lifecycle.credits.weekly_report import DayTotal, WeeklyReport
-from lifecycle.credits.weekly_review import ReviewedRun, first_needed, review
+from lifecycle.credits.weekly_review import EXACT_DIGITS, ReviewedRun, first_needed, review
 from lifecycle.options import LifecycleOptions
 
 _runs = tables.credit_runs.c
@@ -172,8 +172,9 @@ def _daily_sums(connection: sa.Connection, begin: datetime, end: datetime) -> di
         .order_by(day)
     )
     days: defaultdict[str | None, list[DayTotal]] = defaultdict(list)
-    for tenant_id, date, credits_, runs in rows:
-        days[tenant_id].append(DayTotal(day=date, credits=plain(credits_), runs=runs))
+    with localcontext(prec=EXACT_DIGITS):
+        for tenant_id, date, credits_, runs in rows:
+            days[tenant_id].append(DayTotal(day=date, credits=plain(credits_), runs=runs))
     return days
 
 

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
+from sys import float_info
 
 from lifecycle.credits.baseline_arithmetic import STABLE_WINDOW, Run, instability
 from lifecycle.credits.entry import plain
@@ -34,6 +35,9 @@ TREND_WEEKS = 4
 FORECAST_DAYS = 28
 _TURN = Fraction(1, 5)
 _DIGITS = Decimal("0.000001")
+
+#: Enough digits for sums of any doubles: what one tenant sends must not end the review of all.
+EXACT_DIGITS = 700
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,13 @@ def review(
 
     A run counts by its event time. About 4 µs a run; holds the credits of each.
     """
+    with localcontext(prec=EXACT_DIGITS):
+        return _review(runs, days, week, period_end, tenant_id)
+
+
+def _review(
+    runs: Iterable[ReviewedRun], days: Sequence[DayTotal], week: str, period_end: datetime, tenant_id: str | None
+) -> WeeklyReport:
     begin, _ = period_of(week)
     totals: Counter[str] = Counter()
     spent = failed = Decimal(0)
@@ -180,7 +191,7 @@ def _summary(key: tuple[str, str], scenario: _Scenario) -> ScenarioSummary:
         baseline=None if baseline is None else plain(baseline),
         variance_multiplier=None
         if baseline is None
-        else float(Fraction(total) / len(scenario.credits) / Fraction(baseline)),
+        else _double(Fraction(total) / len(scenario.credits) / Fraction(baseline)),
         p95_credits=plain(p95(scenario.credits)),
         max_credits=plain(max(scenario.credits)),
     )
@@ -274,7 +285,15 @@ def _last_day(end: datetime) -> date:
 
 
 def _relative(now: Decimal, before: Decimal) -> float | None:
-    return float(Fraction(now) / Fraction(before) - 1) if before else None
+    return _double(Fraction(now) / Fraction(before) - 1) if before else None
+
+
+def _double(number: Fraction) -> float:
+    """The nearest double; the largest one for what is beyond all."""
+    try:
+        return float(number)
+    except OverflowError:
+        return float_info.max
 
 
 def _ratio(total: Decimal, count: int) -> Decimal:

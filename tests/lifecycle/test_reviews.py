@@ -67,6 +67,24 @@ def test_all_tenants_together_and_each_that_is_known(world: sa.Engine, tmp_path:
     assert [one.variance_multiplier for one in report.top_spike_runs] == [2.505]
 
 
+def test_what_one_tenant_sends_does_not_end_the_review_of_all(world: sa.Engine, tmp_path: Path) -> None:
+    spend(
+        world,
+        [
+            entry(MONDAY, "1E+300", tenant_id="t2", workflow_id="wf2", baseline_credits=Decimal("1E-300")),
+            entry(MONDAY, "1E-300", tenant_id="t2", workflow_id="wf2"),
+        ],
+    )
+    made = make(world, tmp_path)
+    assert [one.tenant_id for one, _ in made] == [None, "t1", "t2"]
+    assert made[1][1].summary_stats.total_credits == Decimal("350.5")
+    with world.begin() as connection:
+        for one, report in made:
+            kept = read_review(connection, iso_week=WEEK, tenant_id=one.tenant_id)
+            assert kept is not None
+            assert kept[1] == report
+
+
 def test_a_review_is_written_with_its_hash(world: sa.Engine, tmp_path: Path) -> None:
     make(world, tmp_path)
     assert sorted(one.name for one in tmp_path.iterdir()) == sorted(

@@ -1,7 +1,9 @@
 """Weekly reviews: what they say of a ledger (50.6)."""
 
+import math
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -76,6 +78,26 @@ def test_a_week_without_runs() -> None:
     assert (empty.top_scenarios_by_total, empty.policy_violations, empty.days) == ([], [], [])
     assert (empty.trend.direction, empty.forecast.expected) == (Direction.UNKNOWN, 0)
     assert empty.change.credits_change is None
+
+
+@pytest.mark.parametrize(
+    ("credits_total", "baseline"),
+    [
+        pytest.param(1e22, 100, id="more digits than a decimal usually has"),
+        pytest.param(1e308, 5e-324, id="as large as doubles are, and a quotient beyond them"),
+        pytest.param(5e-324, 1e308, id="as small as they are"),
+    ],
+)
+def test_no_amount_ends_a_review(credits_total: float, baseline: float) -> None:
+    odd = run(credits_total, baseline=Decimal(str(baseline)), multiplier=3.0)
+    before = run(5e-324, hours=-24)
+    found = review([odd, run(1, hours=2)], days_of(before, odd), week=WEEK, period_end=NEXT, tenant_id="t1")
+    assert found.summary_stats.total_credits == Fraction(Decimal(str(credits_total))) + 1
+    (summary,) = found.top_scenarios_by_total
+    assert summary.variance_multiplier is not None
+    assert math.isfinite(summary.variance_multiplier)
+    assert found.change.credits_change is not None
+    assert math.isfinite(found.change.credits_change)
 
 
 def test_the_scenarios_that_cost_most() -> None:
