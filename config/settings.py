@@ -173,6 +173,33 @@ def _blank_is_none(value: object) -> object:
 SlackUrl = Annotated[Annotated[SecretStr, AfterValidator(_secret_https)] | None, BeforeValidator(_blank_is_none)]
 
 
+def _notion_id(value: str) -> str:
+    """32 hexadecimal digits, with dashes or without, as the address of a database ends."""
+    digits = value.replace("-", "")
+    if len(digits) != 32 or not set(digits) <= set("0123456789abcdefABCDEF"):
+        raise ValueError("not the id of a database: 32 hexadecimal digits")
+    return digits.lower()
+
+
+#: A database of Notion, by its id.
+NotionId = Annotated[Annotated[str, AfterValidator(_notion_id)] | None, BeforeValidator(_blank_is_none)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotionAccess:
+    """How Notion is reached, and which databases there are."""
+
+    token: SecretStr
+    base_url: str
+    runs: str | None
+    cases: str | None
+    reviews: str | None
+    tasks: str | None
+    receipts: str | None
+    #: Runs that are less grave are left out.
+    runs_min_severity: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlackAddresses:
     """Where messages to Slack go; none of it is ever shown."""
@@ -470,6 +497,38 @@ class Settings(BaseSettings):
         validation_alias="SLACK_WEBHOOK_URL_SEV2",
         description="where credit cases of SEV2 go instead; never logged",
     )
+    notion_token: Annotated[SecretStr | None, BeforeValidator(_blank_is_none)] = Field(
+        default=None,
+        validation_alias="NOTION_TOKEN",
+        description="the secret of an integration of Notion; never logged; no Notion by default",
+    )
+    notion_runs: NotionId = Field(
+        default=None, validation_alias="NOTION_RUNS_LEDGER_DB_ID", description="the database that runs are written to"
+    )
+    notion_cases: NotionId = Field(
+        default=None,
+        validation_alias="NOTION_CASES_DB_ID",
+        description="the database that credit cases are written to, and that stages are read from",
+    )
+    notion_reviews: NotionId = Field(
+        default=None, validation_alias="NOTION_REVIEWS_DB_ID", description="the database of weekly reviews"
+    )
+    notion_tasks: NotionId = Field(
+        default=None, validation_alias="NOTION_TASKS_DB_ID", description="the database of evidence hygiene tasks"
+    )
+    notion_receipts: NotionId = Field(
+        default=None, validation_alias="NOTION_RUN_RECEIPTS_DB_ID", description="the database of run receipts"
+    )
+    notion_runs_min_severity: Literal["SEV0", "SEV1", "SEV2", "SEV3", "SEV4"] = Field(
+        default="SEV4",
+        validation_alias="NOTION_RUNS_MIN_SEVERITY",
+        description="runs that are less grave are not written to Notion, which takes about 9,000 pages an hour",
+    )
+    notion_base_url: Annotated[str, AfterValidator(_https)] = Field(
+        default="https://api.notion.com",
+        validation_alias="NOTION_BASE_URL",
+        description="where Notion's API is; https outside of this machine",
+    )
     credit_baselines_path: Path = Field(
         default=Path("config/credit-baselines.json"),
         validation_alias="CREDIT_BASELINES_PATH",
@@ -501,6 +560,22 @@ class Settings(BaseSettings):
             main=main,
             credits=self.slack_webhook_url_default or main,
             by_severity={severity: url for severity, url in of_severities.items() if url is not None},
+        )
+
+    @property
+    def notion(self) -> NotionAccess | None:
+        """How Notion is reached; None without a token, whatever databases are named."""
+        if self.notion_token is None:
+            return None
+        return NotionAccess(
+            token=self.notion_token,
+            base_url=self.notion_base_url.rstrip("/"),
+            runs=self.notion_runs,
+            cases=self.notion_cases,
+            reviews=self.notion_reviews,
+            tasks=self.notion_tasks,
+            receipts=self.notion_receipts,
+            runs_min_severity=self.notion_runs_min_severity,
         )
 
     @model_validator(mode="after")

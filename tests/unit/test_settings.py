@@ -90,3 +90,21 @@ def test_a_duration_is_read_and_written_again(text: str, duration: timedelta) ->
 def test_what_is_no_duration(value: object) -> None:
     with pytest.raises(ValueError, match="with a unit"):
         parse_duration(value)
+
+
+def test_notion_is_reached_with_a_token_and_the_databases_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTION_CASES_DB_ID", "A0B1C2D3-E4F5-4617-8293-A4B5C6D7E8F9")
+    assert Settings().notion is None
+    monkeypatch.setenv("NOTION_TOKEN", "")
+    assert Settings().notion is None
+    monkeypatch.setenv("NOTION_TOKEN", "ntn_hunter2")
+    notion = Settings().notion
+    assert notion is not None
+    assert (notion.cases, notion.runs) == ("a0b1c2d3e4f5461782" + "93a4b5c6d7e8f9", None)
+    assert "hunter2" not in f"{notion} {Settings()!r}"
+
+
+def test_what_is_no_id_of_a_database_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTION_TASKS_DB_ID", "https://www.notion.so/my-page")
+    with pytest.raises(ValidationError, match="NOTION_TASKS_DB_ID"):
+        Settings()

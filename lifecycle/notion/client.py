@@ -1,0 +1,224 @@
+"""Ask Notion's API, and say of each request whether it was done, refused for good, or is to be asked again later.
+
+One request at a time, `INTERVAL` apart: Notion takes three a second from an integration. Nothing is tried again here:
+what may be repeated is known to the caller alone.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+import msgspec
+from notion_client import Client
+from notion_client.errors import APIErrorCode, HTTPResponseError, RequestTimeoutError
+
+from config.settings import NotionAccess
+from lifecycle.notion.faults import RefusedError, Trouble, TryLaterError
+from lifecycle.posts import retry_after
+
+#: At `INFO` it writes the address of each request.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+#: Pages belong to data sources from this version on.
+API_VERSION = "2025-09-03"
+
+#: Notion's average limit is three requests a second.
+INTERVAL = timedelta(milliseconds=340)
+#: Notion itself gives up a request after 60 s; most take less than two.
+TIMEOUT = timedelta(seconds=30)
+
+_LATER = frozenset({408, 409, 425, 429})
+
+Properties = Mapping[str, Any]
+"""Property values by name, or one block, in Notion's form."""
+
+_Answer = TypeVar("_Answer")
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page as Notion tells of it."""
+
+    id: str
+    #: What Notion keeps of each property, by name.
+    properties: dict[str, dict[str, Any]]
+    url: str | None = None
+    is_locked: bool = False
+
+
+class Block(msgspec.Struct, frozen=True):
+    """A part of a page."""
+
+    id: str
+    created_by: dict[str, Any] = {}
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One page of an answer with many."""
+
+    #: As they came: one that can't be read must not hide the others.
+    results: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+class Option(msgspec.Struct, frozen=True):
+    """What may be chosen."""
+
+    name: str
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What a select or a status offers."""
+
+    options: list[Option] = []
+
+
+class Property(msgspec.Struct, frozen=True):
+    """A column of a database."""
+
+    type: str
+    select: Options | None = None
+    multi_select: Options | None = None
+    status: Options | None = None
+
+
+class Schema(msgspec.Struct, frozen=True):
+    """A data source: the rows of a database."""
+
+    id: str
+    properties: dict[str, Property]
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _Database(msgspec.Struct, frozen=True):
+    data_sources: list[_Named]
+
+
+class NotionClient:
+    """A connection to Notion; close it. One thread at a time."""
+
+    def __init__(self, access: NotionAccess, *, interval: timedelta = INTERVAL, timeout: timedelta = TIMEOUT) -> None:
+        """Contact nothing yet."""
+        self._http = httpx.Client(follow_redirects=False)
+        # Its own log quotes what Notion says, and Notion quotes what it was sent; its own retries don't know what
+        # may be repeated.
+        self._notion = Client(
+            client=self._http,
+            auth=access.token.get_secret_value(),
+            base_url=access.base_url,
+            timeout_ms=timeout // timedelta(milliseconds=1),
+            notion_version=API_VERSION,
+            retry=False,
+            logger=_silent_logger(),
+            log_level=logging.CRITICAL,
+        )
+        self._interval = interval.total_seconds()
+        #: When the next request may leave, by the monotonic clock.
+        self.next_turn = 0.0
+
+    def __enter__(self) -> Self:
+        """Leave it open."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take leave of the server."""
+        self.close()
+
+    def close(self) -> None:
+        """Take leave of the server."""
+        self._http.close()
+
+    def read_schema(self, database_id: str) -> Schema:
+        """The columns of a database: those of its first data source. Two requests."""
+        database = self._ask("GET", f"databases/{database_id}", _Database)
+        if not database.data_sources:
+            raise RefusedError("object_not_found")
+        return self._ask("GET", f"data_sources/{database.data_sources[0].id}", Schema)
+
+    def create_page(self, data_source_id: str, properties: Properties, children: Sequence[Properties] = ()) -> Page:
+        """Add a row; after a `TryLaterError` that is not certain it may be there all the same."""
+        parent = {"type": "data_source_id", "data_source_id": data_source_id}
+        body: dict[str, Any] = {"parent": parent, "properties": properties}
+        if children:
+            body["children"] = children
+        return self._ask("POST", "pages", Page, body)
+
+    def update_page(self, page_id: str, properties: Properties) -> Page:
+        """Write properties; those that are not named stay as they are. May be repeated."""
+        return self._ask("PATCH", f"pages/{page_id}", Page, {"properties": properties})
+
+    def lock_page(self, page_id: str) -> Page:
+        """Keep people from editing it in Notion's app. May be repeated."""
+        return self._ask("PATCH", f"pages/{page_id}", Page, {"is_locked": True})
+
+    def query(self, data_source_id: str, **body: Any) -> Found:
+        """Rows by filter, in the order of sorts; at most 100 an answer."""
+        return self._ask("POST", f"data_sources/{data_source_id}/query", Found, body)
+
+    def read_bot_id(self) -> str:
+        """The user that we are to Notion."""
+        return self._ask("GET", "users/me", _Named).id
+
+    def read_children(self, block_id: str, cursor: str | None = None) -> Found:
+        """The blocks of a page; at most 100 an answer."""
+        start = "" if cursor is None else f"&start_cursor={cursor}"
+        return self._ask("GET", f"blocks/{block_id}/children?page_size=100{start}", Found)
+
+    def append_children(self, block_id: str, children: Sequence[Properties]) -> None:
+        """Add blocks at a page's end, at most 100 at once."""
+        self._ask("PATCH", f"blocks/{block_id}/children", Found, {"children": children})
+
+    def delete_block(self, block_id: str) -> None:
+        """Move a block to the trash. May be repeated."""
+        self._ask("DELETE", f"blocks/{block_id}", _Named)
+
+    def _ask(self, method: str, path: str, answer: type[_Answer], body: dict[str, Any] | None = None) -> _Answer:
+        self._wait_for_turn()
+        try:
+            said = self._notion.request(path, method, body=body)
+        except RequestTimeoutError:
+            raise TryLaterError(Trouble.UNREACHABLE) from None
+        except HTTPResponseError as error:
+            # Without a cause: its text quotes what was sent.
+            raise _fault_of(error) from None
+        except (json.JSONDecodeError, UnicodeDecodeError, httpx.DecodingError):
+            raise TryLaterError(Trouble.GARBAGE) from None
+        except httpx.ConnectError:
+            raise TryLaterError(Trouble.UNREACHABLE, certain=True) from None
+        except httpx.HTTPError:
+            raise TryLaterError(Trouble.UNREACHABLE) from None
+        try:
+            return msgspec.convert(said, answer)
+        except msgspec.ValidationError:
+            raise TryLaterError(Trouble.GARBAGE) from None
+
+    def _wait_for_turn(self) -> None:
+        now = time.monotonic()
+        if now < self.next_turn:
+            time.sleep(self.next_turn - now)
+        self.next_turn = max(now, self.next_turn) + self._interval
+
+
+def _fault_of(error: HTTPResponseError) -> TryLaterError | RefusedError:
+    if error.status in _LATER or error.status >= 500:
+        wait = retry_after(error.headers.get("retry-after"), datetime.now(UTC))
+        return TryLaterError(Trouble.BUSY, wait, certain=error.status == 429)
+    code = error.code.value if isinstance(error.code, APIErrorCode) else f"http_{error.status}"
+    return RefusedError(code)
+
+
+def _silent_logger() -> logging.Logger:
+    logger = logging.getLogger("notion_client.silent")
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    return logger
