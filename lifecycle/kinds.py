@@ -420,6 +420,14 @@ class Template(StrEnum):
     CREDIT_HEALTH = "credit_health"
     CREDIT_REVIEW = "credit_review"
     BASELINES_UPDATED = "baselines_updated"
+    SPEND_ANOMALY = "spend_anomaly"
+
+
+class SpendRise(StrEnum):
+    """How a workflow or a tenant came to spend more than it usually does (50.9)."""
+
+    BURST = "spend_burst"  #: in one hour
+    DRIFT = "spend_drift"  #: from week to week
 
 
 class BaselineStatus(StrEnum):

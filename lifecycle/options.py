@@ -82,9 +82,10 @@ class LifecycleOptions:
         """The console's page of a credit case."""
         return f"{self.public_url}/console/cases/{case_id}"
 
-    def credits_link(self) -> str:
-        """The console's page of what was spent, and of baselines."""
-        return f"{self.public_url}/console/credits"
+    def credits_link(self, tenant_id: str | None = None) -> str:
+        """The console's page of what was spent, and of baselines; of all tenants together, or of one."""
+        whose = "" if tenant_id is None else f"?tenant_id={quote(tenant_id, safe='')}"
+        return f"{self.public_url}/console/credits{whose}"
 
     def review_link(self, iso_week: str, tenant_id: str | None) -> str:
         """The console's page of a weekly review; None is that of all tenants."""

@@ -8,5 +8,6 @@ class Refusal(StrEnum):
 
     AUTOMATION_VERSION_NOT_FOUND = "automation_version_not_found"  #: unknown, or of another tenant
     WORKFLOW_NOT_FOUND = "workflow_not_found"  #: unknown, or of another tenant
+    TENANT_NOT_FOUND = "tenant_not_found"
     AUTOMATION_NOT_ACTIVE = "automation_not_active"  #: the parent automation is archived
     RELEASED_SINCE = "released_since"  #: taken off the blacklist later than what the decision is about

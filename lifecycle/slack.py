@@ -19,6 +19,7 @@ from slack_sdk.models.blocks import (
 
 from config.settings import SlackAddresses
 from lifecycle.credits.slack_alert import build_case_payload, escaped
+from lifecycle.credits.spend_alert import build_spend_payload
 from lifecycle.kinds import Severity, Template
 from lifecycle.messages import Message, Sender
 from lifecycle.posts import TIMEOUT, post
@@ -35,14 +36,17 @@ _OF_CREDITS = frozenset(
         Template.CREDIT_HEALTH,
         Template.CREDIT_REVIEW,
         Template.BASELINES_UPDATED,
+        Template.SPEND_ANOMALY,
     }
 )
 
 
 def build_payload(message: Message) -> dict[str, Any]:
-    """The payload, of a credit case with its numbers; of several notices told as one, a list of them."""
+    """The payload, of a credit case or spend anomaly with its numbers; of several notices told as one, a list."""
     if message.template is Template.CREDIT_CASE and not message.others:
         return build_case_payload(message)
+    if message.template is Template.SPEND_ANOMALY and not message.others:
+        return build_spend_payload(message)
     return _build_notice(message)
 
 

@@ -42,6 +42,12 @@ def find_workflow(
     return Workflow(tenant_id=tenant_id, workflow_id=workflow_id, name=name)
 
 
+def tenant_is_known(connection: sa.Connection, tenant_id: str) -> bool:
+    """Whether there is such a tenant, for what is about no workflow of it."""
+    tenants = tables.tenants.c
+    return connection.execute(sa.select(tenants.id).where(tenants.id == tenant_id)).first() is not None
+
+
 def tenant_of_workflow(connection: sa.Connection, workflow_id: str) -> str | None:
     """Whose a workflow is, for those who may see all tenants; None when nobody knows it."""
     owner: str | None = connection.execute(

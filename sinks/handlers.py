@@ -20,14 +20,15 @@ from lifecycle.blocking import BlockOutcome
 from lifecycle.breaker.half_open import HalfOpenPolicy, probe_failed, probes_among
 from lifecycle.credits.cases import record_incident
 from lifecycle.credits.incident import Incident
+from lifecycle.credits.spend_told import SpendAnomaly, tell_of_spend
 from lifecycle.guard.gate import blacklist_within_bounds, block_within_bounds
-from lifecycle.kinds import CaseAction, CaseSeverity, DecisionOutcome
+from lifecycle.kinds import CaseAction, CaseSeverity, DecisionOutcome, SpendRise
 from lifecycle.options import LifecycleOptions
 from lifecycle.refusals import Refusal
 from lifecycle.silence import stream_is_silent, workflow_is_quiet
 from lifecycle.statuses import Status
 from lifecycle.stuck import Execution, record_recovered, record_stuck
-from lifecycle.workflows import Workflow, find_workflow, version_of_workflow
+from lifecycle.workflows import Workflow, find_workflow, tenant_is_known, version_of_workflow
 
 _NOW = sa.select(sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)))
 
@@ -161,11 +162,44 @@ def silence(connection: sa.Connection, decision: Decision, options: LifecycleOpt
     return Effect(DecisionOutcome.APPLIED, "told")
 
 
-def spend_anomaly(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:  # noqa: ARG001
-    """Keep it: people find it among the decisions; of a workflow only where its tenant has it."""
-    if decision.workflow_id is not None and isinstance(found := _workflow(connection, decision), Refusal):
-        return _refused(found)
-    return Effect(DecisionOutcome.APPLIED, "kept")
+def spend_anomaly(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:
+    """Tell operations, who get a task; of a workflow only where its tenant has it. Nothing is stopped."""
+    observed, threshold = decision.observed, decision.threshold
+    try:
+        rise = SpendRise(decision.reason_code)
+    except ValueError:
+        raise MalformedDecisionError("reason_code: must be that of a spend anomaly") from None
+    spent = _amount(observed, "credits" if rise is SpendRise.BURST else "credits_a_day")
+    runs = _count(observed, "runs") if rise is SpendRise.BURST else None
+    expected, limit = _amount(threshold, "expected"), _amount(threshold, "limit")
+    risen = _names_of_risen(decision.detail)
+    if decision.tenant_id is None:
+        raise MalformedDecisionError("tenant_id: must be given")
+    workflow = None
+    if decision.workflow_id is not None:
+        found = _workflow(connection, decision)
+        if isinstance(found, Refusal):
+            return _refused(found)
+        workflow = found
+    elif not tenant_is_known(connection, decision.tenant_id):
+        return _refused(Refusal.TENANT_NOT_FOUND)
+    tell_of_spend(
+        connection,
+        SpendAnomaly(
+            tenant_id=decision.tenant_id,
+            workflow=workflow,
+            decision_id=decision.decision_id,
+            occurred_at=decision.occurred_at,
+            rise=rise,
+            spent=spent,
+            expected=expected,
+            limit=limit,
+            runs=runs,
+            risen=risen,
+        ),
+        options=options,
+    )
+    return Effect(DecisionOutcome.APPLIED, "told")
 
 
 def credit_incident(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:
@@ -244,6 +278,14 @@ def _execution(connection: sa.Connection, decision: Decision) -> Execution | Ref
         execution_id=execution_id,
         automation_version_id=decision.automation_version_id,
     )
+
+
+def _names_of_risen(detail: Mapping[str, Any]) -> list[str]:
+    """The workflows that a rise of the tenant's sum names."""
+    risen = detail.get("workflows", [])
+    if not isinstance(risen, list) or not all(isinstance(one, Mapping) for one in risen):
+        raise MalformedDecisionError("workflows: must be a list of objects")
+    return [_string(one, "workflow_id") for one in risen]
 
 
 def _string(fields: Mapping[str, Any], name: str) -> str:

@@ -85,11 +85,12 @@ EFFECTS: Mapping[str, str] = {
     "skipped": "Nothing was blocked, because of the automation's status. Operations got a task.",
     "recorded": "The execution was recorded.",
     "blacklisted": "The workflow was put on the blacklist.",
-    "kept": "The decision was kept; nothing else was done.",
+    "told": "Operations were told; nothing was stopped.",
     "case_opened": "A credit case was opened.",
     "case_joined": "The run joined the credit case that is open for its scenario.",
     "automation_version_not_found": "Nothing was done: this tenant has no such automation version.",
     "workflow_not_found": "Nothing was done: this tenant has no such workflow.",
+    "tenant_not_found": "Nothing was done: there is no such tenant.",
     "automation_not_active": "Nothing was done: the automation is archived.",
 }
 

@@ -40,7 +40,7 @@ def build_case_payload(message: Message) -> dict[str, Any]:
     headline = one_line(f"{_SIGNS[severity]} {context['headline']}", HeaderBlock.text_max_length)
     blocks: list[Block] = [
         HeaderBlock(text=PlainTextObject(text=headline, emoji=True), block_id=message.notification_id),
-        SectionBlock(fields=[_field(label, value) for label, value in _fields(context)]),
+        SectionBlock(fields=[field(label, value) for label, value in _fields(context)]),
     ]
     buttons = _buttons(message, severity)
     if buttons:
@@ -70,7 +70,8 @@ def _fields(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _field(label: str, value: str) -> MarkdownTextObject:
+def field(label: str, value: str) -> MarkdownTextObject:
+    """A label and its value, which is taken as it is."""
     return MarkdownTextObject(text=f"*{label}:*\n{escaped(one_line(value, _MAX_VALUE)) or '-'}", verbatim=True)
 
 
