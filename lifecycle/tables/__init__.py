@@ -15,6 +15,7 @@ from lifecycle.tables.decisions import (
 )
 from lifecycle.tables.deploys import platform_intents
 from lifecycle.tables.guard import automatic_stops, holds, provider_incidents
+from lifecycle.tables.notion import notion_cursors, notion_outages, notion_pages
 from lifecycle.tables.projects import payments, pricing_config, project_artifacts, qa_results, quotes
 from lifecycle.tables.receipts import run_receipts
 from lifecycle.tables.registry import (
@@ -80,6 +81,9 @@ __all__ = [
     "metadata",
     "notice_silences",
     "notifications",
+    "notion_cursors",
+    "notion_outages",
+    "notion_pages",
     "outbox_events",
     "payments",
     "platform_intents",

@@ -24,6 +24,8 @@ PLATFORM = {
     "channel_outages",
     "credit_job_runs",
     "dead_letters",
+    "notion_cursors",
+    "notion_outages",
     "provider_incidents",
     "system_config",
     "system_config_versions",
