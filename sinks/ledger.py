@@ -4,9 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
 from operator import attrgetter
-from typing import Any, get_args, get_origin
 
 import msgspec
 import sqlalchemy as sa
@@ -29,13 +27,60 @@ TOGETHER = 5_000
 #: What the dead letters say of those that the ledger does not take.
 REFUSED = {Recorded.CONFLICT: "conflicting_run", Recorded.UNSTORABLE: "unstorable"}
 
+#: What may hold any character; the others are words of ours, or numbers.
+_TEXTS = (
+    *("tenant_id", "workflow_id", "execution_id", "event_id", "automation_version_id", "artifacts_link", "model"),
+    *("prompt_version", "scenario", "scenario_id", "scenario_name"),
+)
+_texts_of = attrgetter(*_TEXTS)
+
 RunDeadLetterWriter = Callable[[CreditRun, str], None]
 """Takes a run that the ledger refuses and one word on why; what it took is durable when it returns."""
 
 
 def entry_of(run: CreditRun) -> LedgerEntry:
-    """The row of a run, not yet in a chain. 8 µs."""
-    return LedgerEntry(**{name: _ROAD[name](getattr(run, name)) for name in _NAMES})
+    """The row of a run, not yet in a chain. 3 µs."""
+    entry = LedgerEntry(
+        actions=[*run.actions],
+        artifacts_link=run.artifacts_link,
+        automation_version_id=run.automation_version_id,
+        baseline_credits=_amount(run.baseline_credits),
+        baseline_source=run.baseline_source,
+        credits_in=_amount(run.credits_in),
+        credits_out=_amount(run.credits_out),
+        credits_total=plain(run.credits_total),
+        deployment_timestamp=_time(run.deployment_timestamp),
+        event_id=run.event_id,
+        execution_id=run.execution_id,
+        has_idempotency_key=run.has_idempotency_key,
+        has_max_items_config=run.has_max_items_config,
+        input_item_count=run.input_item_count,
+        input_tokens=run.input_tokens,
+        is_backfill=run.is_backfill,
+        is_batch_job=run.is_batch_job,
+        job_type=run.job_type,
+        legit_score=run.legit_score,
+        misconfig_likelihood=run.misconfig_likelihood,
+        misconfig_score=run.misconfig_score,
+        model=run.model,
+        occurred_at=run.occurred_at if run.occurred_at.tzinfo is UTC else run.occurred_at.astimezone(UTC),
+        output_tokens=run.output_tokens,
+        policy_version=run.policy_version,
+        profile=run.profile,
+        prompt_version=run.prompt_version,
+        retry_count=run.retry_count,
+        risk_flags=[*run.risk_flags],
+        risk_summary=run.risk_summary,
+        scenario=run.scenario,
+        scenario_id=run.scenario_id,
+        scenario_name=run.scenario_name,
+        severity=run.severity,
+        status=run.status,
+        tenant_id=run.tenant_id,
+        variance_multiplier=run.variance_multiplier,
+        workflow_id=run.workflow_id,
+    )
+    return _without_nul(entry) if "\x00" in "".join(filter(None, _texts_of(entry))) else entry
 
 
 class LedgerSink:
@@ -118,15 +163,6 @@ class LedgerSink:
         self._sleep(self._retry.wait(tries).total_seconds())
 
 
-def _same(value: Any) -> Any:
-    return value
-
-
-def _text(value: str | None) -> str | None:
-    # Postgres has no NUL in texts; nothing that is compared with another system holds one.
-    return value if value is None or "\x00" not in value else value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-
-
 def _amount(value: Decimal | None) -> Decimal | None:
     return None if value is None else plain(value)
 
@@ -135,25 +171,9 @@ def _time(value: datetime | None) -> datetime | None:
     return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
 
 
-def _words(values: list[StrEnum]) -> list[str]:
-    return [value.value for value in values]
-
-
-def _road(kind: Any) -> Callable[[Any], Any]:
-    """How a field of that type is written, the one way for each value."""
-    types = set(get_args(kind) or (kind,))
-    if Decimal in types:
-        return _amount
-    if datetime in types:
-        return _time
-    if str in types:
-        return _text
-    if get_origin(kind) is list:
-        return _words
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return attrgetter("value")
-    return _same
-
-
-_NAMES = CreditRun.__struct_fields__
-_ROAD = {field.name: _road(field.type) for field in msgspec.structs.fields(CreditRun)}
+def _without_nul(entry: LedgerEntry) -> LedgerEntry:
+    # Postgres has no NUL in texts; nothing that is compared with another system holds one.
+    texts = zip(_TEXTS, _texts_of(entry), strict=True)
+    return msgspec.structs.replace(
+        entry, **{name: text and text.replace("\x00", "\N{REPLACEMENT CHARACTER}") for name, text in texts}
+    )

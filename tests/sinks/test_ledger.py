@@ -146,6 +146,69 @@ def test_the_same_record_again_changes_nothing_and_another_one_is_refused(
     assert broken(engine) is None
 
 
+GOLDEN = [
+    "4bd28fc01fb56c4b04a46e7536e76de689e188566f28bc7dc4bc81d7d2bc38e4",
+    "70d777e9d798d12e15c877862b16a5f74379b25cc10261d0f02f246de34d96ff",
+]
+
+
+@pytest.mark.parametrize("place", [0, 50, 99], ids=["first", "in the middle", "last"])
+def test_a_repeat_is_found_wherever_it_stands_in_a_large_batch(
+    engine: sa.Engine, ledger: LedgerSink, dead_letters: DeadLetters, place: int
+) -> None:
+    others = [run(number, tenant=f"t{number % 2}") for number in range(10, 110)]
+    ledger.write([others[place], run(1)])
+    wrong = run(1, credits_total=Decimal(9))
+    expected = [Recorded.DUPLICATE if number == place else Recorded.WRITTEN for number in range(100)]
+    assert ledger.write([*others, wrong]) == [*expected, Recorded.CONFLICT]
+    assert dead_letters == [("conflicting_run", "x1")]
+    assert len(chain(engine, "t0")) + len(chain(engine, "t1")) == 101
+    assert broken(engine, "t0") is None
+    assert broken(engine, "t1") is None
+
+
+def test_the_canonical_form_does_not_change_with_the_program(engine: sa.Engine, ledger: LedgerSink) -> None:
+    """The hashes of chains that exist."""
+    ledger.write([run(1), run(2, model='a\tb\\c\nd\r\\N "e" \x01é\u2028', input_item_count=2**70, actions=[])])
+    assert [sha256 for _, sha256 in chain(engine)] == GOLDEN
+
+
+TEXTS = {
+    "a tab, a line's end and a backslash": "a\tb\\c\nd\r\\N",
+    "quotes": '"a" "" \'b\'',
+    "a backslash before a quote": '\\"a\\"',
+    "what stands for the end of data": "a\n\\.\nb",
+    "what stands for null": "null",
+    "commas and braces": "{a,b},[c]",
+    "other control characters": "\x01\x1f\x7f\u2028",
+    "nothing": "",
+    "blanks around": "  a ",
+    "beyond the basic plane": "é \N{PILE OF POO}",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+def test_any_text_is_kept_as_it_is(engine: sa.Engine, ledger: LedgerSink, text: str) -> None:
+    assert ledger.write([run(1), run(2, scenario_name=text, prompt_version=text), run(3)]) == [Recorded.WRITTEN] * 3
+    said = [(entry.scenario_name, entry.prompt_version, entry.model) for entry, _ in chain(engine)]
+    assert said == [(None, None, "m"), (text, text, "m"), (None, None, "m")]
+    assert broken(engine) is None
+    assert ledger.write([run(2, scenario_name=text, prompt_version=text)]) == [Recorded.DUPLICATE]
+
+
+def test_a_nul_is_written_as_a_replacement_character(engine: sa.Engine, ledger: LedgerSink) -> None:
+    said = run(model="a\x00b")
+    assert ledger.write([said]) == [Recorded.WRITTEN]
+    assert chain(engine)[0][0].model == "a\N{REPLACEMENT CHARACTER}b"
+    assert ledger.write([said]) == [Recorded.DUPLICATE]
+
+
+def test_an_infinite_multiplier_is_kept(engine: sa.Engine, ledger: LedgerSink) -> None:
+    assert ledger.write([run(variance_multiplier=float("inf"))]) == [Recorded.WRITTEN]
+    assert chain(engine)[0][0].variance_multiplier == float("inf")
+    assert broken(engine) is None
+
+
 def test_the_same_execution_id_is_another_run_in_another_workflow_or_tenant(
     engine: sa.Engine, ledger: LedgerSink
 ) -> None:
