@@ -1,6 +1,7 @@
 """Post JSON to an address of the settings, and say in our words why it was not taken."""
 
 import logging
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -14,6 +15,9 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 TIMEOUT = timedelta(seconds=10)
 
+#: Bytes of an answer that nobody looks at.
+_LONGEST_ANSWER = 64 * 1024
+
 #: A server that asks for more is tried again after this.
 LONGEST_WAIT = timedelta(days=1)
 
@@ -23,17 +27,34 @@ _LOGIN = frozenset({401, 403, 407})
 
 
 def post(client: httpx2.Client, url: str, content: bytes, headers: Mapping[str, str]) -> None:
-    """Post one JSON body; `NotDeliveredError` for any answer but a 2xx. Follows no redirect."""
+    """Post one JSON body; `NotDeliveredError` for any answer but a 2xx. Follows no redirect.
+
+    Of the answer's body no more is read than is needed to see that it is whole: it may be endless, or come a byte at
+    a time, and then its status counts.
+    """
+    sent = {"content-type": "application/json", **headers}
     try:
-        response = client.post(url, content=content, headers={"content-type": "application/json", **headers})
+        with client.stream("POST", url, content=content, headers=sent) as response:
+            fault = fault_of(response.status_code)
+            asked_for = response.headers.get("retry-after")
+            _read_some(response)
     except httpx2.InvalidURL:
         raise NotDeliveredError(DeliveryFault.UNSENDABLE) from None
     except httpx2.HTTPError:
         # Without a cause: it may quote the address, and that may be a secret.
         raise NotDeliveredError(DeliveryFault.UNREACHABLE) from None
-    fault = fault_of(response.status_code)
     if fault is not None:
-        raise NotDeliveredError(fault, retry_after(response.headers.get("retry-after"), datetime.now(UTC)))
+        raise NotDeliveredError(fault, retry_after(asked_for, datetime.now(UTC)))
+
+
+def _read_some(response: httpx2.Response) -> None:
+    """Read a body to its end, but neither for long nor much of it; an error of the client when it breaks off."""
+    end = time.monotonic() + TIMEOUT.total_seconds()
+    size = 0
+    for chunk in response.iter_raw():
+        size += len(chunk)
+        if size > _LONGEST_ANSWER or time.monotonic() > end:
+            return
 
 
 def fault_of(status: int) -> DeliveryFault | None:

@@ -5,7 +5,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -289,6 +289,36 @@ def test_a_server_that_misbehaves_is_unreachable_and_its_address_is_not_told(
     assert refused.value.fault == "unreachable"
     assert refused.value.__cause__ is None
     assert "s3cr3t" not in f"{refused.value!r} {caplog.text}"
+
+
+def endless(connection: socket.socket) -> None:
+    """Take the message, and never end the answer."""
+    connection.recv(100_000)
+    with suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(b"o" * 10_000)
+
+
+def slow(connection: socket.socket) -> None:
+    """Take the message, and answer a byte at a time, each soon enough."""
+    connection.recv(100_000)
+    with suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+        for _ in range(1_000_000):
+            connection.sendall(b"o")
+            threading.Event().wait(0.02)
+
+
+@pytest.mark.parametrize("behave", [endless, slow], ids=["is endless", "comes a byte at a time"])
+def test_an_answer_that_does_not_end_holds_nobody_up(
+    behave: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was taken is not sent again."""
+    monkeypatch.setattr("lifecycle.posts.TIMEOUT", timedelta(seconds=0.2))
+    with misbehaving(behave) as url:
+        send = slack_sender(SlackAddresses(main=SecretStr(url), credits=SecretStr(url), by_severity={}))
+        assert send(MESSAGE) == MESSAGE.notification_id
 
 
 def test_a_case_gives_one_message_for_each_step_of_its_severity(engine: sa.Engine) -> None:
