@@ -5,7 +5,6 @@ credits, and says how far it has come; they are judged when all lanes have come 
 depend on who came first: by event time, an event that its own lane's watermark had passed already by that watermark.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -22,11 +21,13 @@ from dataflows.detectors.credit_anomalies import (
 )
 from dataflows.detectors.learned_baselines import DAY
 from dataflows.detectors.spend_rate import HOUR, SpendAnomalies, Tenant
+from dataflows.detectors.spend_series import Hour
+from dataflows.engine.charge_queue import ChargeQueue
 from dataflows.engine.credit_records import Charge
 from dataflows.events import BaselineChange, BaselinesUpdated, RunEvent
 from dataflows.times import NEVER, to_micros
 
-#: How far the slowest lane has to come before they are looked at again, microseconds: what waits is sorted each time.
+#: How far the slowest lane has to come before they are looked at again, microseconds: few at a time cost more.
 LOOK_EVERY = 500_000
 
 
@@ -61,6 +62,13 @@ class StageClock(msgspec.Struct, array_like=True):
     ended_at: int = NEVER
 
 
+class Spending(msgspec.Struct, array_like=True):
+    """What workflows of a tenant have spent in the hour that is going on."""
+
+    tenant_id: str
+    current: dict[str, Hour]
+
+
 class CreditStage:
     """All scenarios of some tenants. Single-threaded; methods change its state in place."""
 
@@ -89,12 +97,14 @@ class CreditStage:
         self._approved = list(approved)
         self._scenarios: dict[tuple[str, str], Scenario] = {}
         self._marks: dict[str, int | None] = {}
-        self._waiting: list[Charge] = []
+        self._waiting = ChargeQueue()
         self._looked_at = NEVER
         self._swept_at = NEVER
         self._spend_of = spend_of
         self._spenders: dict[str, Tenant] = {}
-        self._changed_spenders: set[str] = set()
+        #: Those whose hour has ended, and (tenant, workflow) that have spent something, since the last snapshot.
+        self._ended_hours: set[str] = set()
+        self._spent: set[tuple[str, str]] = set()
         self._hour = NEVER
         self._ended_at = NEVER
         self._earlier = sorted((_charge(number, event) for number, event in enumerate(earlier)), reverse=True)
@@ -105,7 +115,7 @@ class CreditStage:
 
         `is_end` says that nothing more comes from the lane.
         """
-        self._waiting += charges
+        self._waiting.put(charges)
         self._marks[lane] = None if is_end else mark
         if is_end and mark > self._ended_at:
             self._ended_at = mark
@@ -132,10 +142,15 @@ class CreditStage:
         """All whose spending is watched."""
         return self._spenders.values()
 
-    @property
-    def changed_spenders(self) -> list[Tenant]:
-        """Those that have spent something, or whose hour has ended, since the last snapshot."""
-        return [self._spenders[tenant_id] for tenant_id in sorted(self._changed_spenders)]
+    def news_of_spending(self) -> tuple[list[Tenant], list[Spending]]:
+        """What has changed since the last snapshot: tenants whose hour has ended, and of others what was spent."""
+        ended = [self._spenders[tenant_id] for tenant_id in sorted(self._ended_hours)]
+        spending: dict[str, Spending] = {}
+        for tenant_id, workflow_id in sorted(self._spent):
+            if tenant_id not in self._ended_hours:
+                current = spending.setdefault(tenant_id, Spending(tenant_id, {})).current
+                current[workflow_id] = self._spenders[tenant_id].current[workflow_id]
+        return ended, list(spending.values())
 
     def clock(self) -> StageClock:
         """All state but the scenarios."""
@@ -152,16 +167,17 @@ class CreditStage:
         for scenario in self.changed:
             scenario.is_changed = False
         self.changed, self.gone = [], []
-        self._changed_spenders.clear()
+        self._ended_hours.clear()
+        self._spent.clear()
 
     def restore(self, clock: StageClock) -> None:
         """Take over a clock; the scenarios are learned one by one."""
         self._marks, self._swept_at, self._ended_at = clock.marks, clock.swept_at, clock.ended_at
-        self._waiting = [
+        self._waiting.put(
             (one.due, one.time, True, one.event.workflow_id or "", one.lane, one.arrival, one.event)
             for one in clock.runs
-        ]
-        self._waiting += [(one.due, one.time, False, "", one.lane, one.arrival, one.event) for one in clock.changes]
+        )
+        self._waiting.put((one.due, one.time, False, "", one.lane, one.arrival, one.event) for one in clock.changes)
 
     def learn(self, scenarios: Iterable[Scenario], gone: Iterable[tuple[str, str]] = ()) -> None:
         """Take over scenarios as they were told, in the place of what is known of them."""
@@ -172,10 +188,12 @@ class CreditStage:
             self._scenarios[scenario.tenant_id, scenario.name] = scenario
             self._detector.know(scenario)
 
-    def learn_spenders(self, spenders: Iterable[Tenant]) -> None:
+    def learn_spending(self, spenders: Iterable[Tenant], spending: Iterable[Spending]) -> None:
         """Take over what was spent, in the place of what is known."""
         for tenant in spenders:
             self._spenders[tenant.tenant_id] = tenant
+        for one in spending:
+            self._spenders[one.tenant_id].current.update(one.current)
 
     def begin(self) -> None:
         """All was taken over: what was approved meanwhile holds from now on."""
@@ -189,12 +207,10 @@ class CreditStage:
         """Judge what all lanes have passed; all of it when nothing more comes."""
         waiting, earlier = self._waiting, self._earlier
         while earlier and (now is None or earlier[-1][0] < now):
-            waiting.append(earlier.pop())
-        waiting.sort()
-        count = len(waiting) if now is None else bisect_left(waiting, (now,))
+            waiting.put([earlier.pop()])
         on_run, rules_of, scenarios = self._detector.on_run, self._rules_of, self._scenarios
         out = []
-        for due, time, _, workflow_id, _, _, event in waiting[:count]:
+        for due, time, _, workflow_id, _, _, event in waiting.take(now):
             if type(event) is RunEvent:
                 tenant_id, name = event.tenant_id, scenario_of(event)
                 scenario = scenarios.get((tenant_id, name))
@@ -205,20 +221,23 @@ class CreditStage:
                     out.append(judged)
                 watch = self._spend_of(tenant_id)
                 if watch is not None:
-                    out += _told(watch.on_run(self._spender(watch, tenant_id, due), event, due))
+                    self._spent.add((tenant_id, workflow_id))
+                    out += self._spend(watch, event, due)
             elif isinstance(event, BaselinesUpdated):
                 for change in event.baselines:
                     self._detector.on_baseline(self._scenario(event.tenant_id, change.scenario_id), change, time)
-        del waiting[:count]
         return out
 
-    def _spender(self, watch: SpendAnomalies, tenant_id: str, due: int) -> Tenant:
-        """The tenant, which is about to spend."""
-        tenant = self._spenders.get(tenant_id)
+    def _spend(self, watch: SpendAnomalies, event: RunEvent, due: int) -> list[Judged]:
+        tenant = self._spenders.get(event.tenant_id)
         if tenant is None:
-            tenant = self._spenders[tenant_id] = watch.begin(tenant_id, due)
-        self._changed_spenders.add(tenant_id)
-        return tenant
+            tenant = self._spenders[event.tenant_id] = watch.begin(event.tenant_id, due)
+            self._ended_hours.add(event.tenant_id)
+        hour = tenant.hour
+        said = watch.on_run(tenant, event, due)
+        if tenant.hour != hour:
+            self._ended_hours.add(event.tenant_id)
+        return _told(said)
 
     def _end_hours(self, now: int) -> list[Judged]:
         """Let hours end of which nothing more comes, of tenants that have no later run."""
@@ -230,7 +249,7 @@ class CreditStage:
             watch = self._spend_of(tenant_id)
             if watch is not None:
                 out += _told(watch.on_time(tenant, now))
-                self._changed_spenders.add(tenant_id)
+                self._ended_hours.add(tenant_id)
         return out
 
     def _scenario(self, tenant_id: str, name: str) -> Scenario:
