@@ -109,8 +109,11 @@ def import_(
         )
         for one in document.baselines
     ]
-    with transaction(load_settings()) as connection:
+    settings = load_settings()
+    with transaction(settings) as connection:
         changed = import_baselines(connection, imported, actor_context=operator(by))
+    with transaction(settings) as connection:
+        export_baselines(connection, LifecycleOptions.of(settings).baselines_path)
     if as_json:
         typer.echo(json.dumps({"imported": [told(one) for one in changed]}, ensure_ascii=False))
     else:

@@ -14,9 +14,15 @@ from lifecycle.delivery import Delivering, Publisher, Tried, deliver_notificatio
 from lifecycle.kinds import DeliveryOutcome
 from lifecycle.options import LifecycleOptions
 from lifecycle.outages import Breaker
-from lifecycle.outbox import DELIVER_NOTIFICATION, EVENTS_QUEUE, NOTIFICATIONS_QUEUE, PUBLISH_EVENT
+from lifecycle.outbox import (
+    DELIVER_NOTIFICATION,
+    EVENTS_QUEUE,
+    NOTIFICATIONS_QUEUE,
+    PUBLISH_EVENT,
+    SCHEDULES_QUEUE,
+)
 from lifecycle.platform import Platform
-from lifecycle.schedules import SCHEDULES_QUEUE, add_schedules
+from lifecycle.schedules import add_schedules
 from lifecycle.storm import StormPolicy
 
 MAINTENANCE_QUEUE = "maintenance"

@@ -22,6 +22,7 @@ from lifecycle.texts import render_body, render_title
 
 NOTIFICATIONS_QUEUE = "notifications"
 EVENTS_QUEUE = "events"
+SCHEDULES_QUEUE = "schedules"
 DELIVER_NOTIFICATION = "deliver_notification"
 PUBLISH_EVENT = "publish_event"
 
@@ -166,6 +167,11 @@ def put_event(connection: sa.Connection, event: OutboxEvent) -> None:
             lock=f"events:{event.subject}",
             connection=_driver_connection(connection),
         ).defer(event_id=event.event_id)
+
+
+def put_job(connection: sa.Connection, *, name: str, queue: str, lock: str) -> None:
+    """Have the worker do something after the commit that takes no arguments; one at a time of those with a lock."""
+    _queue.configure_task(name, queue=queue, lock=lock, connection=_driver_connection(connection)).defer()
 
 
 def _driver_connection(connection: sa.Connection) -> Any:

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from config.metrics import CREDIT_CASES_OVERDUE
 from lifecycle.actors import WORKER
 from lifecycle.admission.retention import forget_answers
+from lifecycle.credits.baseline_file import export_baselines
+from lifecycle.credits.baselines import EXPORT_BASELINES
 from lifecycle.credits.calendar_jobs import run_due_job
 from lifecycle.credits.evidence_hygiene import repeat_failed_attempts
 from lifecycle.credits.health import read_credit_health, tell_of_faults
@@ -16,15 +18,17 @@ from lifecycle.credits.weekly_jobs import weekly_jobs
 from lifecycle.guard.incidents import end_quiet_incidents
 from lifecycle.kinds import CreditJob
 from lifecycle.options import LifecycleOptions
+from lifecycle.outbox import SCHEDULES_QUEUE
 from lifecycle.platform import Platform
 from lifecycle.sweep import sweep_intents
-
-SCHEDULES_QUEUE = "schedules"
 
 #: Twice a minute; six fields, the last is seconds.
 _OFTEN = "* * * * * */30"
 _SELDOM = "17 * * * *"
 _HOURLY = "17 * * * *"
+
+#: After 5 s, 10 s, 15 s, … for about a day.
+_AGAIN = procrastinate.RetryStrategy(max_attempts=180, linear_wait=5)
 
 
 def add_schedules(
@@ -72,6 +76,12 @@ def add_schedules(
     def weekly_review(timestamp: int) -> None:  # noqa: ARG001
         job = CreditJob.WEEKLY_REVIEW
         run_due_job(engine, job, weekly[job], now=datetime.now(UTC), options=options)
+
+    # Put into the queue by each transaction that changes a baseline.
+    @app.task(name=EXPORT_BASELINES, queue=SCHEDULES_QUEUE, retry=_AGAIN)
+    def export() -> None:
+        with engine.begin() as connection:
+            export_baselines(connection, options.baselines_path)
 
     @app.periodic(cron=_SELDOM)
     @app.task(name="forget_answers", queue=SCHEDULES_QUEUE, queueing_lock="forget_answers")

@@ -1,4 +1,4 @@
-"""Change a task: claim, assign, snooze, complete, reopen it.
+"""Change a task: claim, assign, snooze, complete, reopen it; approve or reject what waits for it.
 
 Each change names the version of the task that it was made on (60.3).
 """
@@ -15,6 +15,8 @@ from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry, write_audit
 from lifecycle.capabilities import Capability
+from lifecycle.credits.baseline_tasks import proposals_of_tasks
+from lifecycle.credits.baselines import approve_baseline, lock_baselines, reject_baseline
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.kinds import BLOCKING_TASK_KINDS, OPEN_TASK_STATUSES, AuditAction, TaskStatus
 from lifecycle.statuses import Status
@@ -40,6 +42,12 @@ class TaskOperation(StrEnum):
     SNOOZE = "snooze"
     COMPLETE = "complete"
     REOPEN = "reopen"
+    #: What a task that a proposed baseline waits for is completed by.
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+_DECISIONS = (TaskOperation.APPROVE, TaskOperation.REJECT)
 
 
 def claim_task(
@@ -101,8 +109,10 @@ def change_task(
 ) -> TaskOutcome:
     """Change a task of a tenant, or of the platform (None). The transaction is the caller's.
 
-    `LifecycleError` `forbidden` for one who has neither the capability nor the task itself.
+    `LifecycleError` `forbidden` for one who has neither the capability nor the task itself, or who may not approve.
     """
+    if change.operation in _DECISIONS:
+        lock_baselines(connection)
     task = _lock(connection, task_id)
     if task is None or task.tenant_id != tenant_id:
         return TaskOutcome.NOT_FOUND
@@ -119,7 +129,14 @@ def change_task(
                 assignee_user_id=actor_context.actor,
                 actor_context=actor_context,
             )
+        case TaskOperation.APPROVE | TaskOperation.REJECT:
+            return _decide(connection, task, version, change.operation, actor_context)
         case TaskOperation.COMPLETE:
+            if task.status in OPEN_TASK_STATUSES and proposals_of_tasks(connection, [task.idempotency_key]):
+                raise LifecycleError(
+                    ErrorCode.APPROVAL_REQUIRED,
+                    "A baseline waits for approval here: approve or reject it, which completes the task.",
+                )
             return complete_task(connection, task_id=task_id, version=version, actor_context=actor_context)
         case TaskOperation.ASSIGN:
             changes = {"assignee_user_id": change.assignee_user_id, "status": TaskStatus.IN_PROGRESS}
@@ -137,6 +154,26 @@ def change_task(
     if task.version != version:
         return TaskOutcome.STALE
     _write(connection, task, change.operation, changes, actor_context)
+    return TaskOutcome.CHANGED
+
+
+def _decide(
+    connection: sa.Connection,
+    task: sa.Row[Any],
+    version: int,
+    operation: TaskOperation,
+    actor_context: ActorContext,
+) -> TaskOutcome:
+    """Approve or reject the baseline that waits for this; the caller has the lock of baselines."""
+    proposal = proposals_of_tasks(connection, [task.idempotency_key]).get(task.idempotency_key)
+    if task.status not in OPEN_TASK_STATUSES:
+        return TaskOutcome.CLOSED
+    if proposal is None:
+        raise LifecycleError(ErrorCode.STATUS_PREREQUISITE_MISSING, "No baseline waits for approval by this task.")
+    if task.version != version:
+        return TaskOutcome.STALE
+    decide = approve_baseline if operation is TaskOperation.APPROVE else reject_baseline
+    decide(connection, tenant_id=proposal.tenant_id, baseline_id=proposal.id, actor_context=actor_context)
     return TaskOutcome.CHANGED
 
 

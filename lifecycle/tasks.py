@@ -58,6 +58,8 @@ class Task:
     automation_version: int | None
     assignee_user_id: str | None
     decision_id: str | None
+    #: What makes it one of its kind, where it must not be made twice.
+    idempotency_key: str | None
     #: Grows with every change; a change names the version that it was made on.
     version: int
     created_at: datetime
@@ -143,6 +145,7 @@ def read_task(row: sa.Row[Any]) -> Task:
         automation_version=row.automation_version,
         assignee_user_id=row.assignee_user_id,
         decision_id=row.decision_id,
+        idempotency_key=row.idempotency_key,
         version=row.version,
         created_at=row.created_at,
         updated_at=row.updated_at,

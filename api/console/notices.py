@@ -16,6 +16,8 @@ class Notice(StrEnum):
     CLAIMED = "claimed"
     COMPLETED = "completed"
     COMPLETED_LAST = "completed_last"
+    BASELINE_APPROVED = "baseline_approved"
+    BASELINE_REJECTED = "baseline_rejected"
     MOVED = "moved"
     RELEASED = "released"
     REJECTED = "rejected"
@@ -43,6 +45,8 @@ _LINES = {
     Notice.COMPLETED_LAST: Line(
         "The task is complete. It was the last one of this block: the automation can be unblocked now.", good=True
     ),
+    Notice.BASELINE_APPROVED: Line("The baseline is in force. Runs are compared with it from now on.", good=True),
+    Notice.BASELINE_REJECTED: Line("The proposal was rejected. The baseline stays as it was.", good=True),
     Notice.MOVED: Line("Done. This is how it stands now.", good=True),
     Notice.RELEASED: Line("The decision was released. What became of it stands on its page.", good=True),
     Notice.REJECTED: Line("The decision was rejected; nothing was stopped.", good=True),

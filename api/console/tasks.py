@@ -1,4 +1,4 @@
-"""The inbox: open tasks, claim, complete."""
+"""The inbox: open tasks; claim, complete, approve, reject."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -13,8 +13,10 @@ from api.console.notices import Notice
 from api.console.pages import page
 from api.console.queries import TaskQuery, TaskView
 from api.console.visitor import Visitor, VisitorOfRequest, open_visitor
+from api.console.ways import who_may
 from api.csrf import require_token
 from lifecycle.capabilities import Capability
+from lifecycle.credits.baseline_tasks import proposals_of_tasks
 from lifecycle.cursors import read_cursor
 from lifecycle.kinds import TaskKind
 from lifecycle.overview import read_overview
@@ -30,7 +32,12 @@ _NOTICES = {
     TaskOutcome.STALE: Notice.STALE,
     TaskOutcome.CLOSED: Notice.CLOSED,
 }
-_DONE = {TaskOperation.CLAIM: Notice.CLAIMED, TaskOperation.COMPLETE: Notice.COMPLETED}
+_DONE = {
+    TaskOperation.CLAIM: Notice.CLAIMED,
+    TaskOperation.COMPLETE: Notice.COMPLETED,
+    TaskOperation.APPROVE: Notice.BASELINE_APPROVED,
+    TaskOperation.REJECT: Notice.BASELINE_REJECTED,
+}
 
 Version = Annotated[int, Form(ge=1, le=2**31 - 1)]
 Back = Annotated[str, Form(max_length=2000)]
@@ -45,17 +52,21 @@ def show_tasks(request: Request, query: Annotated[TaskQuery, Query()], visitor: 
     with visitor.access.read() as connection:
         tasks = list_tasks(connection, query.filter, after=after, limit=PAGE)
         overview = read_overview(connection)
+        proposals = proposals_of_tasks(connection, [task.idempotency_key for task in tasks.tasks])
     return page(
         request,
         "tasks.html",
         {
             "query": query,
             "tasks": tasks.tasks,
+            "proposals": proposals,
             "next": None if tasks.next is None else query.link(cursor=str(tasks.next)),
             "overview": overview,
             "views": list(TaskView),
             "kinds": list(TaskKind),
             "may_change_any": visitor.may(Capability.TASKS),
+            "may_approve": visitor.may(Capability.POLICIES),
+            "who_approves": who_may(Capability.POLICIES),
         },
     )
 
@@ -70,7 +81,7 @@ def change_one_task(
     back: Back = "",
     name: Name = "",
 ) -> Response:
-    """Claim or complete a task; ask for a name first where nobody signs in and the browser keeps none."""
+    """Claim or complete a task, decide what waits for it; ask for a name where nobody signs in and none is kept."""
     if operation not in _DONE:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     known = visitor.name

@@ -84,6 +84,14 @@ def list_baselines_since(connection: sa.Connection, window: timedelta) -> list[B
     return [_baseline(row) for row in connection.execute(query)]
 
 
+def list_proposals(connection: sa.Connection, ids: Collection[str]) -> list[Baseline]:
+    """Those of some baselines that wait for approval."""
+    query = sa.select(*(_baselines[name] for name in Baseline.__dataclass_fields__)).where(
+        _baselines.id.in_(ids), _baselines.status == BaselineStatus.PROPOSED
+    )
+    return [_baseline(row) for row in connection.execute(query)]
+
+
 def find_baseline(
     connection: sa.Connection, *, tenant_id: str, baseline_id: str, status: BaselineStatus
 ) -> Baseline | None:

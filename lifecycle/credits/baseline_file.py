@@ -55,7 +55,13 @@ def exported(baselines: Sequence[Baseline]) -> Export:
 
 
 def export_baselines(connection: sa.Connection, path: Path) -> int:
-    """Write the file anew; how many there are in it. `OSError` leaves the old one."""
+    """Write the file anew; how many there are in it. `OSError` leaves the old one.
+
+    For a transaction of its own, which nothing was read in yet: it waits for changes under way, and makes others wait
+    until it ends, so that of two files the newer one is written later.
+    """
+    # The one lock that a transaction with a snapshot may take before that.
+    connection.execute(sa.text("LOCK TABLE credit_baselines IN SHARE MODE"))
     baselines = list_baselines(connection)
     write_atomically(path, to_json(exported(baselines)))
     return len(baselines)

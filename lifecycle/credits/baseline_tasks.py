@@ -1,15 +1,21 @@
 """The task that a proposed baseline waits for: somebody approves or rejects it (50.3)."""
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
+from lifecycle.actors import ActorContext
+from lifecycle.audit import AuditEntry, write_audit
+from lifecycle.credits.approved_baselines import Baseline, list_proposals
 from lifecycle.ids import stable_id
-from lifecycle.kinds import OPEN_TASK_STATUSES, Priority, TaskContext, TaskKind, TaskStatus
+from lifecycle.kinds import OPEN_TASK_STATUSES, AuditAction, Priority, TaskContext, TaskKind, TaskStatus
 from lifecycle.options import LifecycleOptions
 from lifecycle.texts import one_line
+
+_PREFIX = "approve_baseline:"
 
 _tasks = tables.tasks.c
 
@@ -45,9 +51,17 @@ def add_approval_task(
     )
 
 
-def close_approval_task(connection: sa.Connection, *, tenant_id: str, baseline_id: str, status: TaskStatus) -> None:
+def proposals_of_tasks(connection: sa.Connection, keys: Iterable[str | None]) -> Mapping[str, Baseline]:
+    """The baselines that wait for approval by tasks with these idempotency keys, by key."""
+    wanted = {key.removeprefix(_PREFIX): key for key in keys if key is not None and key.startswith(_PREFIX)}
+    return {wanted[one.id]: one for one in list_proposals(connection, wanted)} if wanted else {}
+
+
+def close_approval_task(
+    connection: sa.Connection, *, tenant_id: str, baseline_id: str, status: TaskStatus, actor_context: ActorContext
+) -> None:
     """Its baseline was decided on (`complete`), or is none any more (`cancelled`)."""
-    connection.execute(
+    closed = connection.execute(
         sa.update(tables.tasks)
         .where(
             _tasks.tenant_id == tenant_id,
@@ -60,8 +74,23 @@ def close_approval_task(connection: sa.Connection, *, tenant_id: str, baseline_i
             updated_at=sa.func.now(),
             version=_tasks.version + 1,
         )
-    )
+        .returning(_tasks.id)
+    ).first()
+    if closed is not None:
+        write_audit(
+            connection,
+            tenant_id=tenant_id,
+            actor_context=actor_context,
+            entries=[
+                AuditEntry(
+                    action=AuditAction.UPDATE_TASK,
+                    resource_type="task",
+                    resource_id=closed.id,
+                    metadata={"operation": "decide_baseline", "to_status": status, "baseline_id": baseline_id},
+                )
+            ],
+        )
 
 
 def _key(baseline_id: str) -> str:
-    return f"approve_baseline:{baseline_id}"
+    return f"{_PREFIX}{baseline_id}"

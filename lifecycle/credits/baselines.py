@@ -1,7 +1,7 @@
 """Change approved baselines: measure them from the ledger, agree to proposals, import them (50.3).
 
 Whoever changes one holds a lock, so that changes come one after the other, and tells the monitor by a control event
-in the same transaction: from its event time on runs are compared with the new one.
+in the same transaction: from its event time on runs are compared with the new one. The worker writes their file anew.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +27,10 @@ from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.ids import stable_id
 from lifecycle.kinds import AuditAction, BaselineOrigin, BaselineStatus, TaskStatus
 from lifecycle.options import LifecycleOptions
+from lifecycle.outbox import SCHEDULES_QUEUE, put_job
+
+#: The worker's job that writes their file anew.
+EXPORT_BASELINES = "export_baselines"
 
 #: Baselines that one control event tells of; far below a message's limit.
 _AT_A_TIME = 500
@@ -86,7 +90,7 @@ def update_baselines(
     A second time with the same `at` changes nothing. `go_on` is called for each scenario and may end it by raising.
     Reads every run of the 30 days, about 5 µs each; the transaction is the caller's.
     """
-    _lock(connection)
+    lock_baselines(connection)
     history = _history(connection)
     proposed = {
         (one.tenant_id, one.scenario): one for one in list_baselines(connection, statuses=(BaselineStatus.PROPOSED,))
@@ -133,7 +137,7 @@ def approve_baseline(
 ) -> Baseline:
     """Put a proposed baseline into force from now on; `LifecycleError` for one who may not, or when there is none."""
     _require_approver(actor_context)
-    _lock(connection)
+    lock_baselines(connection)
     proposal = _proposal(connection, tenant_id, baseline_id)
     at = _now_after(connection, list_baselines(connection, tenant_id=tenant_id, scenario=proposal.scenario))
     _end_current(connection, tenant_id, proposal.scenario, at)
@@ -148,7 +152,13 @@ def approve_baseline(
             decided_by=actor_context.actor,
         ),
     )
-    close_approval_task(connection, tenant_id=tenant_id, baseline_id=baseline_id, status=TaskStatus.COMPLETE)
+    close_approval_task(
+        connection,
+        tenant_id=tenant_id,
+        baseline_id=baseline_id,
+        status=TaskStatus.COMPLETE,
+        actor_context=actor_context,
+    )
     _audit(connection, approved, actor_context)
     _tell_monitor(connection, [approved], at)
     return approved
@@ -159,7 +169,7 @@ def reject_baseline(
 ) -> None:
     """Leave a scenario's baseline as it is. The next update may propose the same again."""
     _require_approver(actor_context)
-    _lock(connection)
+    lock_baselines(connection)
     proposal = _proposal(connection, tenant_id, baseline_id)
     _reject(connection, proposal, actor_context, _now_after(connection, []), TaskStatus.COMPLETE)
 
@@ -175,7 +185,7 @@ def import_baselines(
     unknown = _unknown_tenants(connection, {one.tenant_id for one in imported})
     if unknown:
         raise LifecycleError(ErrorCode.NOT_FOUND, f"These tenants are not known: {', '.join(unknown)}.")
-    _lock(connection)
+    lock_baselines(connection)
     before = {(one.tenant_id, one.scenario): one for one in list_baselines(connection)}
     at = _now_after(connection, before.values())
     changed = []
@@ -307,7 +317,13 @@ def _reject(
         .where(_baselines.id == proposal.id)
         .values(status=BaselineStatus.REJECTED, ended_at=at, decided_by=actor_context.actor),
     )
-    close_approval_task(connection, tenant_id=proposal.tenant_id, baseline_id=proposal.id, status=task)
+    close_approval_task(
+        connection,
+        tenant_id=proposal.tenant_id,
+        baseline_id=proposal.id,
+        status=task,
+        actor_context=actor_context,
+    )
     _audit(connection, rejected, actor_context)
 
 
@@ -330,7 +346,9 @@ def _written(connection: sa.Connection, statement: Any) -> Baseline:
     return found
 
 
-def _tell_monitor(connection: sa.Connection, changed: Iterable[Baseline], at: datetime) -> None:
+def _tell_monitor(connection: sa.Connection, changed: Sequence[Baseline], at: datetime) -> None:
+    if changed:
+        put_job(connection, name=EXPORT_BASELINES, queue=SCHEDULES_QUEUE, lock=EXPORT_BASELINES)
     for tenant_id, group in groupby(sorted(changed, key=lambda one: one.tenant_id), lambda one: one.tenant_id):
         baselines = list(group)
         for begin in range(0, len(baselines), _AT_A_TIME):
@@ -401,5 +419,6 @@ def _now_after(connection: sa.Connection, before: Iterable[Baseline]) -> datetim
     return max([now, *(one.effective_at for one in before if one.effective_at is not None)])
 
 
-def _lock(connection: sa.Connection) -> None:
+def lock_baselines(connection: sa.Connection) -> None:
+    """Whoever changes one waits here for the one who changes another; before any other lock."""
     connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('credit_baselines', 0))"))

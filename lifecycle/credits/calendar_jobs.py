@@ -38,15 +38,9 @@ class LostClaimError(Exception):
     """Another worker has taken the try over."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """A job's work."""
-
-    #: In a transaction with a snapshot: the connection, the tick, and what to call now and then, which ends it when
-    #: its time is over. How much it made.
-    make: Callable[[sa.Connection, datetime, Callable[[], None]], int]
-    #: After the commit, and again in each try: what may be done twice.
-    publish: Callable[[sa.Connection], None] = lambda _: None
+#: A job's work, in a transaction with a snapshot: the connection, the tick, and what to call now and then, which ends
+#: it when its time is over. How much it made.
+Work = Callable[[sa.Connection, datetime, Callable[[], None]], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +133,13 @@ def _try(engine: sa.Engine, claim: _Claim, work: Work, clock: Callable[[], float
         if clock() > deadline:
             raise TimedOutError
 
-    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        with connection.begin():
-            milliseconds = str(time_out // timedelta(milliseconds=1))
-            connection.execute(sa.select(sa.func.set_config("statement_timeout", milliseconds, True)))
-            made = work.make(connection, claim.tick, go_on)
-            go_on()
-            _end(connection, claim, JobOutcome.DONE, made=made)
-        with connection.begin():
-            work.publish(connection)
+    snapshots = engine.connect().execution_options(isolation_level="REPEATABLE READ")
+    with snapshots as connection, connection.begin():
+        milliseconds = str(time_out // timedelta(milliseconds=1))
+        connection.execute(sa.select(sa.func.set_config("statement_timeout", milliseconds, True)))
+        made = work(connection, claim.tick, go_on)
+        go_on()
+        _end(connection, claim, JobOutcome.DONE, made=made)
 
 
 def _failed(engine: sa.Engine, claim: _Claim, error: Exception, options: LifecycleOptions) -> JobOutcome:

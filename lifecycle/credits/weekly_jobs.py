@@ -7,12 +7,10 @@ import sqlalchemy as sa
 
 from lifecycle import tables
 from lifecycle.actors import WORKER
-from lifecycle.credits.approved_baselines import list_baselines
-from lifecycle.credits.baseline_file import export_baselines
 from lifecycle.credits.baselines import update_baselines
 from lifecycle.credits.calendar_jobs import Work
 from lifecycle.credits.iso_weeks import last_week_before, period_of
-from lifecycle.credits.reviews import Review, make_reviews
+from lifecycle.credits.reviews import Review, lock_reviews, make_reviews
 from lifecycle.credits.weekly_report import ScenarioSummary, WeeklyReport
 from lifecycle.ids import stable_id
 from lifecycle.kinds import CreditJob, Severity, Template
@@ -32,6 +30,7 @@ def weekly_jobs(options: LifecycleOptions) -> Mapping[CreditJob, Work]:
         return len(done.updated)
 
     def review(connection: sa.Connection, tick: datetime, go_on: Callable[[], None]) -> int:
+        lock_reviews(connection)
         # Nothing to look back on, at a new installation.
         if connection.execute(sa.select(tables.credit_ledger_heads.c.seq).limit(1)).first() is None:
             return 0
@@ -40,14 +39,7 @@ def weekly_jobs(options: LifecycleOptions) -> Mapping[CreditJob, Work]:
         tell_of_reviews(connection, made, options)
         return len(made)
 
-    def export(connection: sa.Connection) -> None:
-        if options.baselines_path.exists() or list_baselines(connection, limit=1):
-            export_baselines(connection, options.baselines_path)
-
-    return {
-        CreditJob.UPDATE_BASELINES: Work(make=update, publish=export),
-        CreditJob.WEEKLY_REVIEW: Work(make=review),
-    }
+    return {CreditJob.UPDATE_BASELINES: update, CreditJob.WEEKLY_REVIEW: review}
 
 
 def tell_of_baselines(

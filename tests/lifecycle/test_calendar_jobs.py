@@ -1,22 +1,23 @@
 """Weekly jobs: once a tick, three tries, a time-out, told of when they fail (50.3, 50.6, 50.8)."""
 
+import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from lifecycle import tables
 from lifecycle.credits.calendar import last_tick
-from lifecycle.credits.calendar_jobs import Work, run_due_job
+from lifecycle.credits.calendar_jobs import run_due_job
 from lifecycle.credits.weekly_jobs import weekly_jobs
 from lifecycle.kinds import CreditJob, JobOutcome
 from lifecycle.options import LifecycleOptions
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.ledger_given import entry, spend
+from tests.lifecycle.worker import run_jobs
 
 BASELINES, REVIEW = CreditJob.UPDATE_BASELINES, CreditJob.WEEKLY_REVIEW
 #: A Tuesday.
@@ -44,8 +45,8 @@ def test_when_a_job_was_due(job: CreditJob, now: datetime, tick: datetime) -> No
     assert last_tick(job, now) == tick
 
 
-def run(engine: sa.Engine, make: Callable[..., int], *, now: datetime = NOW, **more: Any) -> JobOutcome | None:
-    return run_due_job(engine, BASELINES, Work(make=make, **more), now=now, options=OPTIONS)
+def run(engine: sa.Engine, make: Callable[..., int], *, now: datetime = NOW) -> JobOutcome | None:
+    return run_due_job(engine, BASELINES, make, now=now, options=OPTIONS)
 
 
 def test_a_tick_is_kept_once_and_the_next_one_again(engine: sa.Engine) -> None:
@@ -124,7 +125,7 @@ def test_a_try_that_takes_too_long_is_ended(engine: sa.Engine) -> None:
         go_on()
         return 1
 
-    outcome = run_due_job(engine, BASELINES, Work(make=slow), now=NOW, options=OPTIONS, clock=lambda: next(seconds))
+    outcome = run_due_job(engine, BASELINES, slow, now=NOW, options=OPTIONS, clock=lambda: next(seconds))
     assert outcome is JobOutcome.RETRY
     assert row(engine, tables.credit_job_runs)["error"] == "TimedOutError"
 
@@ -177,12 +178,13 @@ def test_the_weekly_jobs_themselves(engine: sa.Engine, tmp_path: Path) -> None:
             run_due_job(engine, job, weekly_jobs(options)[job], now=NOW, options=options)
     assert [one["iso_week"] for one in rows(engine, tables.credit_reviews)] == ["2026-W10"] * 2
     assert row(engine, tables.credit_baselines)["median_credits"] == 105
-    assert (tmp_path / "baselines.json").exists()
     assert len(list((tmp_path / "reviews").iterdir())) == 4
     assert {one["title"] for one in rows(engine, tables.notifications)} == {
         "Baselines updated for 1 scenarios",
         "Weekly credit review 2026-W10: 735 credits",
     }
+    run_jobs(engine, {}, options=options)
+    assert json.loads((tmp_path / "baselines.json").read_bytes())["baselines"][0]["median_credits"] == 105
 
 
 def test_nothing_is_written_where_nothing_was_spent(engine: sa.Engine, tmp_path: Path) -> None:
