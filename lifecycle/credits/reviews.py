@@ -66,7 +66,7 @@ def make_reviews(
     transaction failed is written over by the next try. `go_on` is called for each review and may end it by raising.
     `OSError` or `ArchiveError` when the files can't be written; wants a snapshot (REPEATABLE READ).
     """
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('credit_reviews', 0))"))
+    lock_reviews(connection)
     begin, _ = period_of(week)
     runs_from, days_from = first_needed(period_end)
     days = _daily_sums(connection, days_from, period_end)
@@ -84,6 +84,15 @@ def make_reviews(
         if tenant_id is not None:
             note_reviewed(connection, tenant_id=tenant_id, begin=begin, end=period_end)
     return made
+
+
+def lock_reviews(connection: sa.Connection) -> None:
+    """Wait until nobody else makes reviews; readers are not held up. To be asked before a transaction's first query.
+
+    This takes no snapshot, as a query of an advisory lock would: the snapshot that comes after it has the revisions
+    that it waited for.
+    """
+    connection.execute(sa.text("LOCK TABLE credit_reviews IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def list_reviews(connection: sa.Connection, *, tenant_id: str | None = None, limit: int = 52) -> list[Review]:
