@@ -50,10 +50,9 @@ MESSAGE = Message(
 )
 
 
-@contextmanager
-def senders_to(smtp: Smtp | None = None, **servers: PostServer) -> Iterator[Senders]:
-    """Senders as the worker makes them; only the named channels are set up."""
-    settings = Settings(
+def settings_to(smtp: Smtp | None = None, **servers: PostServer) -> Settings:
+    """Settings in which only the named channels are set up."""
+    return Settings(
         smtp=smtp or Smtp(port=1),
         slack=Slack(url=SecretStr(servers["slack"].url)) if "slack" in servers else Slack(),
         webhook=Webhook(url=SecretStr(servers["webhook"].url), secrets=[SecretStr(NEW_SECRET), SecretStr(OLD_SECRET)])
@@ -63,7 +62,12 @@ def senders_to(smtp: Smtp | None = None, **servers: PostServer) -> Iterator[Send
         if "on_call" in servers
         else OnCall(),
     )
-    senders = make_senders(settings)
+
+
+@contextmanager
+def senders_to(smtp: Smtp | None = None, **servers: PostServer) -> Iterator[Senders]:
+    """Senders as the worker makes them; only the named channels are set up."""
+    senders = make_senders(settings_to(smtp, **servers))
     try:
         yield senders
     finally:

@@ -1,95 +1,30 @@
 """Exactly once in effect: the process is killed between any two steps of a delivery, for each channel (30.3).
 
-A child process delivers and kills itself (SIGKILL) at its n-th step; n counts up until one lives to the end. Steps
-are every statement's beginning and end, every commit, and the moments before and after the message is handed over.
+A child process delivers and kills itself (SIGKILL) at its n-th step (`killed_at_a_step`); n counts up until one lives
+to the end. Steps are also the moments before and after the message is handed over.
 Then the delivery is made again, twice, as the queue does with jobs of the dead.
 """
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from cli.embedded.smtp import SmtpSink
-from config.settings import Smtp
+from config.settings import Settings, Smtp
 from lifecycle import tables
-from lifecycle.channels import Senders
-from lifecycle.delivery import Delivering, deliver_notification, publish_event
 from lifecycle.kinds import Channel
-from lifecycle.messages import Message, Sender
-from lifecycle.outages import Breaker
-from lifecycle.outbox import OutboxEvent
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.http_server import PostServer
-from tests.lifecycle.test_channels import senders_to
+from tests.lifecycle.killed_at_a_step import Steps, count_steps, deliver, lives, publish
+from tests.lifecycle.test_channels import settings_to
 from tests.lifecycle.worker import OPTIONS, given_block
 
 #: More steps than any delivery has.
 _MANY = 60
-
-
-class Steps:
-    """Counts the steps of a process, and ends it at one of them."""
-
-    def __init__(self, last: int | None) -> None:
-        self.last = last
-        self.names: list[str] = []
-
-    def step(self, name: str) -> None:
-        """One more; the process does not come back from the last."""
-        self.names.append(name)
-        if len(self.names) == self.last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def watch(self, engine: sa.Engine) -> None:
-        """Count what an engine does."""
-        sa.event.listen(engine, "before_cursor_execute", lambda *_: self.step("statement begins"))
-        sa.event.listen(engine, "after_cursor_execute", lambda *_: self.step("statement ends"))
-        sa.event.listen(engine, "commit", lambda *_: self.step("commit begins"))
-        sa.event.listen(engine, "checkin", lambda *_: self.step("transaction is over"))
-
-    def around(self, send: Sender) -> Sender:
-        """A sender that counts its call."""
-
-        def sending(message: Message) -> str:
-            self.step("before it is sent")
-            id_ = send(message)
-            self.step("after it is sent")
-            return id_
-
-        return sending
-
-
-def lives(url: sa.URL, last: int, job: Callable[[sa.Engine, Steps], None]) -> bool:
-    """Do a job in a child process that ends at a step; True when it came to its end before that."""
-    child = os.fork()
-    if child == 0:  # nothing of the parent may run on: neither pytest nor its connections
-        try:
-            steps = Steps(last)
-            engine = sa.create_engine(url, poolclass=sa.NullPool)
-            steps.watch(engine)
-            job(engine, steps)
-        except BaseException:  # noqa: BLE001
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return False
-    assert os.WEXITSTATUS(status) == 0
-    return True
-
-
-def delivering(engine: sa.Engine, senders: Senders) -> Delivering:
-    """Deliveries of one try."""
-    breaker = Breaker(failures=1, first=timedelta(hours=1))
-    return Delivering(engine=engine, senders=senders, options=OPTIONS, breaker=breaker, tries=1)
 
 
 def given_one(engine: sa.Engine, channel: Channel) -> str:
@@ -112,13 +47,12 @@ def send_again(engine: sa.Engine, notification_id: str) -> None:
 
 
 @contextmanager
-def receiver(channel: Channel) -> Iterator[tuple[Callable[[], Senders], Callable[[], list[str]]]]:
-    """A real server of a channel: how to send to it, and the keys of what has arrived."""
+def receiver(channel: Channel) -> Iterator[tuple[Settings, Callable[[], list[str]]]]:
+    """A real server of a channel: settings that lead to it, and the keys of what has arrived."""
     if channel is Channel.EMAIL:
         with SmtpSink() as sink:
             smtp = Smtp(host=sink.host, port=sink.port, sender="noreply@breakwater.example")
-            with senders_to(smtp) as senders:
-                yield lambda: senders, lambda: [str(mail.message["Message-ID"]) for mail in sink.mails]
+            yield settings_to(smtp), lambda: [str(mail.message["Message-ID"]) for mail in sink.mails]
         return
     with PostServer() as server:
 
@@ -128,8 +62,7 @@ def receiver(channel: Channel) -> Iterator[tuple[Callable[[], Senders], Callable
                 for post in server.posts
             ]
 
-        with senders_to(**{channel.value: server}) as senders:  # type: ignore[arg-type]
-            yield lambda: senders, keys
+        yield settings_to(**{channel.value: server}), keys  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("channel", [Channel.EMAIL, Channel.SLACK, Channel.WEBHOOK, Channel.ON_CALL])
@@ -140,15 +73,10 @@ def test_killed_at_any_step_a_message_arrives_and_a_repeat_is_the_same_message(
     steps_with_repeats = []
     for last in range(1, _MANY):
         send_again(engine, notification_id)
-        with receiver(channel) as (senders, keys):
-
-            def job(own: sa.Engine, steps: Steps, make: Callable[[], Senders] = senders) -> None:
-                counted = {name: steps.around(send) for name, send in make().items()}
-                deliver_notification(delivering(own, counted), notification_id)
-
-            lived = lives(engine.url, last, job)
+        with receiver(channel) as (settings, keys):
+            lived = lives(engine.url, last, deliver, settings, notification_id)
             for _ in range(2):
-                deliver_notification(delivering(engine, senders()), notification_id)
+                deliver(engine, Steps(None), settings, notification_id)
             arrived = keys()
         assert 1 <= len(arrived) <= 2
         assert len(set(arrived)) == 1
@@ -173,14 +101,8 @@ def test_killed_at_any_step_a_message_arrives_and_a_repeat_is_the_same_message(
 def names_of_steps(engine: sa.Engine, channel: Channel, notification_id: str) -> list[str]:
     """What a whole delivery does, step by step."""
     send_again(engine, notification_id)
-    steps = Steps(None)
-    own = sa.create_engine(engine.url, poolclass=sa.NullPool)
-    steps.watch(own)
-    with receiver(channel) as (senders, _):
-        counted = {name: steps.around(send) for name, send in senders().items()}
-        deliver_notification(delivering(own, counted), notification_id)
-    own.dispose()
-    return steps.names
+    with receiver(channel) as (settings, _):
+        return count_steps(engine.url, None, deliver, settings, notification_id).names
 
 
 def test_an_event_is_published_again_with_the_same_id_only_when_its_mark_was_not_committed(
@@ -195,22 +117,9 @@ def test_an_event_is_published_again_with_the_same_id_only_when_its_mark_was_not
         topic.touch()
         with engine.begin() as connection:
             connection.execute(sa.update(tables.outbox_events).values(published_at=None))
-
-        def publish(event: OutboxEvent, topic: Path = topic) -> None:
-            with topic.open("a") as file:
-                file.write(f"{event.event_id}\n")
-
-        def job(own: sa.Engine, steps: Steps, publish: Callable[[OutboxEvent], None] = publish) -> None:
-            def published(event: OutboxEvent) -> None:
-                steps.step("before it is sent")
-                publish(event)
-                steps.step("after it is sent")
-
-            publish_event(own, event_id, published)
-
-        lived = lives(engine.url, last, job)
+        lived = lives(engine.url, last, publish, event_id, topic)
         for _ in range(2):
-            publish_event(engine, event_id, publish)
+            publish(engine, Steps(None), event_id, topic)
         arrived = topic.read_text().split()
         assert 1 <= len(arrived) <= 2
         assert set(arrived) == {event_id}
