@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -116,6 +118,22 @@ def test_a_rerun_is_the_next_revision_of_the_same_review(world: sa.Engine, tmp_p
     assert (first[0].revision, first[1].summary_stats.total_credits) == (1, Decimal("350.5"))
     assert [(one.tenant_id, one.revision) for one in listed] == [(None, 2), ("t1", 2), ("t2", 2)]
     assert newest[2].encode() == (tmp_path / newest[0].file_name).read_bytes()
+
+
+def test_reviews_that_are_made_at_once_are_revisions_one_after_another(world: sa.Engine, tmp_path: Path) -> None:
+    together = Barrier(3)
+
+    def make_one(_: int) -> set[int]:
+        with world.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+            together.wait(60)
+            made = make_reviews(
+                connection, WEEK, END, actor_context=OTTO, options=LifecycleOptions(reviews_dir=tmp_path)
+            )
+            return {one.revision for one, _ in made}
+
+    with ThreadPoolExecutor(3) as pool:
+        revisions = list(pool.map(make_one, range(3)))
+    assert sorted(revisions, key=min) == [{1}, {2}, {3}]
 
 
 def test_a_review_goes_into_the_archive_too(world: sa.Engine, tmp_path: Path) -> None:
