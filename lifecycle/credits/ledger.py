@@ -66,8 +66,9 @@ def append(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> list[Re
 
 
 def tenants_in_ledger(connection: sa.Connection) -> list[str]:
-    """Everybody who has a chain, by id."""
-    return list(connection.execute(sa.select(_heads.c.tenant_id).order_by(_heads.c.tenant_id)).scalars())
+    """Everybody who has a chain or a row, by id: rows whose chain's end is gone must not be passed over."""
+    named = sa.union(sa.select(_heads.c.tenant_id), sa.select(_runs.c.tenant_id)).subquery()
+    return list(connection.execute(sa.select(named.c.tenant_id).order_by(named.c.tenant_id)).scalars())
 
 
 def read_chain(connection: sa.Connection, tenant_id: str) -> Generator[tuple[LedgerEntry, str], None, None]:

@@ -90,6 +90,15 @@ def test_a_row_that_was_changed_is_found_and_named(filled: sa.Engine, database_u
     assert ledger(database_url, "verify", "--tenant", "t2").returncode == 0
 
 
+def test_rows_whose_chain_s_end_was_taken_away_are_found(filled: sa.Engine, database_url: str) -> None:
+    heads = tables.credit_ledger_heads
+    with filled.begin() as connection:
+        connection.execute(sa.delete(heads).where(heads.c.tenant_id == "t2"))
+    found = ledger(database_url, "verify")
+    assert found.returncode == 1
+    assert found.stdout.startswith("t1: holds\nt2: row ")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
