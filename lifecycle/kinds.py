@@ -448,10 +448,19 @@ class BaselineOrigin(StrEnum):
 
 
 class CreditJob(StrEnum):
-    """What credit monitoring does by the calendar."""
+    """What credit monitoring does when it is asked to."""
 
     UPDATE_BASELINES = "update_baselines"
     WEEKLY_REVIEW = "weekly_review"
+    LOG = "log"  #: take in runs
+
+
+class JobOrigin(StrEnum):
+    """What asked for a job."""
+
+    CALENDAR = "calendar"
+    BY_HAND = "by_hand"
+    WEBHOOK = "webhook"
 
 
 class JobOutcome(StrEnum):

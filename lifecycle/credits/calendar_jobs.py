@@ -17,7 +17,7 @@ from config.metrics import CREDIT_JOBS
 from lifecycle import tables
 from lifecycle.credits.calendar import CALENDAR, TRIES, last_tick
 from lifecycle.ids import stable_id
-from lifecycle.kinds import CreditJob, JobOutcome, Severity, Template
+from lifecycle.kinds import CreditJob, JobOrigin, JobOutcome, Severity, Template
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice, put_notices
 from lifecycle.recipients import ops_recipients
@@ -94,6 +94,7 @@ def _claim(engine: sa.Engine, job: CreditJob, now: datetime, options: LifecycleO
         row = connection.execute(
             mine.on_conflict_do_update(
                 index_elements=["job", "tick"],
+                index_where=_jobs.origin == sa.literal_column(f"'{JobOrigin.CALENDAR.value}'"),
                 set_={
                     "tries": _jobs.tries + 1,
                     "outcome": JobOutcome.RUNNING,
@@ -117,7 +118,7 @@ def _end_the_dead(
     """A last try that died has failed, too."""
     ended = connection.execute(
         sa.update(tables.credit_job_runs)
-        .where(_jobs.job == job, _jobs.tick == tick, _jobs.tries >= TRIES, died)
+        .where(_jobs.origin == JobOrigin.CALENDAR, _jobs.job == job, _jobs.tick == tick, _jobs.tries >= TRIES, died)
         .values(outcome=JobOutcome.FAILED, error="Died", ended_at=sa.func.now())
         .returning(_jobs.id)
     ).first()

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from lifecycle.kinds import BaselineOrigin, BaselineStatus, CreditJob, JobOutcome
+from lifecycle.kinds import BaselineOrigin, BaselineStatus, CreditJob, JobOrigin, JobOutcome
 from lifecycle.tables.columns import Time, metadata, new_uuid, now, of_a_tenant, one_of, quoted, tenant, word
 from lifecycle.tables.credits import Hash
 
@@ -59,6 +59,7 @@ credit_reviews = sa.Table(
     sa.Column("sha256", Hash, nullable=False, comment="of the document"),
     sa.Column("made_by", sa.Text, nullable=False),
     now("created_at"),
+    sa.Column("archived_at", Time, comment="null: not in the archive (yet)"),
     of_a_tenant("a_review_is_of_a_tenant"),
     sa.UniqueConstraint(
         "tenant_id", "iso_week", "revision", name="one_review_a_revision", postgresql_nulls_not_distinct=True
@@ -80,11 +81,27 @@ credit_job_runs = sa.Table(
     sa.Column("started_at", Time, nullable=False, comment="of the last try"),
     sa.Column("ended_at", Time),
     sa.Column("leased_until", Time, nullable=False, comment="a try that runs longer has died"),
+    word("origin", JobOrigin.CALENDAR),
+    sa.Column("asked_by", sa.Text, comment="who ran a command, or which sender; null: the calendar"),
+    sa.Column("request_key", sa.Text, comment="of a webhook: the same request again is another try"),
     one_of("job", CreditJob, "credit_job_is_known"),
+    one_of("origin", JobOrigin, "credit_job_origin_is_known"),
     one_of("outcome", JobOutcome, "credit_job_outcome_is_known"),
-    sa.UniqueConstraint("job", "tick", name="one_run_a_tick"),
+    sa.CheckConstraint(
+        f"(origin = '{JobOrigin.CALENDAR.value}') = (asked_by IS NULL)",
+        name="what_nobody_asked_for_is_the_calendar_s",
+    ),
+    sa.Index(
+        "one_run_a_tick",
+        "job",
+        "tick",
+        unique=True,
+        postgresql_where=sa.text(f"origin = '{JobOrigin.CALENDAR.value}'"),
+    ),
+    sa.Index("one_record_a_request", "request_key", unique=True, postgresql_where=sa.text("request_key IS NOT NULL")),
+    sa.Index("job_runs_by_time", "started_at"),
     sa.CheckConstraint(
         f"(outcome = '{JobOutcome.RUNNING.value}') = (ended_at IS NULL)", name="a_credit_job_that_ended_has_an_outcome"
     ),
-    comment="What ran by the calendar, one row a tick however many workers there are.",
+    comment="What ran by the calendar, one row a tick however many workers there are; by hand; and for webhooks.",
 )

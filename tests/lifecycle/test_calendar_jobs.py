@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.credits.calendar import last_tick
+from lifecycle.credits.calendar import CALENDAR, last_tick
 from lifecycle.credits.calendar_jobs import run_due_job
 from lifecycle.credits.weekly_jobs import weekly_jobs
 from lifecycle.kinds import CreditJob, JobOutcome
@@ -173,7 +173,7 @@ def test_the_weekly_jobs_themselves(engine: sa.Engine, tmp_path: Path) -> None:
     given_world(engine)
     spend(engine, [entry(NOW - timedelta(days=days), 100 + days) for days in range(2, 9)])
     options = LifecycleOptions(baselines_path=tmp_path / "baselines.json", reviews_dir=tmp_path / "reviews")
-    for job in CreditJob:
+    for job in CALENDAR:
         for _ in range(2):
             run_due_job(engine, job, weekly_jobs(options)[job], now=NOW, options=options)
     assert [one["iso_week"] for one in rows(engine, tables.credit_reviews)] == ["2026-W10"] * 2
@@ -189,7 +189,7 @@ def test_the_weekly_jobs_themselves(engine: sa.Engine, tmp_path: Path) -> None:
 
 def test_nothing_is_written_where_nothing_was_spent(engine: sa.Engine, tmp_path: Path) -> None:
     options = LifecycleOptions(baselines_path=tmp_path / "baselines.json", reviews_dir=tmp_path / "reviews")
-    for job in CreditJob:
+    for job in CALENDAR:
         outcome = run_due_job(engine, job, weekly_jobs(options)[job], now=NOW, options=options)
         assert outcome is JobOutcome.DONE
     assert list(tmp_path.iterdir()) == []
