@@ -5,7 +5,7 @@ amounts and counts as doubles, and the canonical form beside them, which is exac
 """
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -88,8 +88,10 @@ def _write_parquet(rows: Rows, file: IO[bytes]) -> int:
     count = 0
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for some in _in_batches(rows):
-            columns: dict[str, list[Any]] = {
-                name: [convert(getattr(entry, name)) for entry, _ in some] for name, (_, convert) in fields.items()
+            values = zip(*[msgspec.structs.astuple(entry) for entry, _ in some], strict=True)
+            columns: dict[str, Sequence[Any]] = {
+                name: of_all if convert is _same else [convert(value) for value in of_all]
+                for (name, (_, convert)), of_all in zip(fields.items(), values, strict=True)
             }
             columns["canonical_json"] = [canonical(entry).decode() for entry, _ in some]
             columns["sha256"] = [sha256 for _, sha256 in some]

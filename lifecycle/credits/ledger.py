@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from enum import StrEnum
+from typing import Any
 
 import psycopg
 import sqlalchemy as sa
@@ -21,6 +22,9 @@ Key = tuple[str, str, str]
 #: The entries of a batch that are looked up before it is tried whole. A stream that begins again from a snapshot
 #: repeats what it wrote, from the front on.
 _FIRST = 32
+
+#: Rows, at least, that COPY gets at once.
+_BLOCK = 250
 
 #: Rows that verifying holds in memory at a time.
 _AT_A_TIME = 2_000
@@ -50,6 +54,7 @@ def append(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> list[Re
     """
     if not entries:
         return []
+    connection.execute(_PLAN_ANEW)
     heads = _locked_heads(connection, {entry.tenant_id for entry in entries})
     first, others = entries[:_FIRST], entries[_FIRST:]
     known = _known(connection, first)
@@ -88,31 +93,51 @@ def verify(connection: sa.Connection, tenant_id: str) -> Break | None:
         return first_break(rows, Head() if head is None else Head(head.seq, head.sha256), tenant_id)
 
 
+def _arrays(**columns: sa.Column[Any]) -> sa.TableValuedAlias:
+    """A table whose columns are arrays of parameters, so that one statement does for any number of rows."""
+    parameters = (sa.bindparam(f"{name}s", type_=ARRAY(column.type)) for name, column in columns.items())
+    return sa.func.unnest(*parameters).table_valued(*columns).render_derived()
+
+
 _HEADS = sa.select(_heads.c.tenant_id, _heads.c.seq, _heads.c.sha256)
+
+# Built once: to build them and to find their like in SQLAlchemy's cache costs more than a hundred rows.
+_tenants = _arrays(tenant_id=_heads.c.tenant_id)
+# In one order, so that two who append to the same tenants can't wait for each other.
+_MAKE_HEADS = (
+    insert(_heads)
+    .from_select(["tenant_id", "seq"], sa.select(_tenants.c.tenant_id, sa.literal(0)).order_by(_tenants.c.tenant_id))
+    .on_conflict_do_nothing(index_elements=["tenant_id"])
+)
+_LOCK_HEADS = (
+    _HEADS.where(_heads.c.tenant_id == sa.any_(sa.bindparam("tenant_ids", type_=ARRAY(sa.Text))))
+    .order_by(_heads.c.tenant_id)
+    .with_for_update()
+)
+_ends = _arrays(tenant_id=_heads.c.tenant_id, seq=_heads.c.seq, sha256=_heads.c.sha256)
+_MOVE_HEADS = (
+    sa.update(_heads).where(_heads.c.tenant_id == _ends.c.tenant_id).values(seq=_ends.c.seq, sha256=_ends.c.sha256)
+)
+_asked = _arrays(tenant_id=_runs.c.tenant_id, workflow_id=_runs.c.workflow_id, execution_id=_runs.c.execution_id)
+_KNOWN = sa.select(*COLUMNS).join_from(_asked, _runs, sa.and_(*(_runs.c[one.name] == one for one in _asked.c)))
+
+
+# The driver prepares statements that come often, and the server keeps their plan. A plan from when the ledger was small
+# reads it whole, which takes 80 ms a look-up at 150,000 rows, until statistics are gathered.
+_PLAN_ANEW = sa.text("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
 def _locked_heads(connection: sa.Connection, tenants: Iterable[str]) -> dict[str, Head]:
-    # In one order, so that two who append to the same tenants can't wait for each other.
-    names = sorted(tenants)
-    asked = _table(tenant_id=names)
-    connection.execute(
-        insert(_heads)
-        .from_select(["tenant_id", "seq"], sa.select(asked.c.tenant_id, sa.literal(0)).order_by(asked.c.tenant_id))
-        .on_conflict_do_nothing(index_elements=["tenant_id"])
-    )
-    rows = connection.execute(
-        _HEADS.where(_heads.c.tenant_id.in_(names)).order_by(_heads.c.tenant_id).with_for_update()
-    )
-    return {row.tenant_id: Head(row.seq, row.sha256) for row in rows}
+    names = {"tenant_ids": list(tenants)}
+    connection.execute(_MAKE_HEADS, names)
+    return {row.tenant_id: Head(row.seq, row.sha256) for row in connection.execute(_LOCK_HEADS, names)}
 
 
 def _known(connection: sa.Connection, entries: Iterable[LedgerEntry]) -> dict[Key, LedgerEntry]:
     """What the ledger has of the runs that the entries are about."""
-    tenants, workflows, executions = zip(*{key_of(entry) for entry in entries}, strict=True)
-    asked = _table(tenant_id=tenants, workflow_id=workflows, execution_id=executions)
-    rows = connection.execute(
-        sa.select(*COLUMNS).join_from(asked, _runs, sa.and_(*(_runs.c[one.name] == one for one in asked.c)))
-    )
+    keys = zip(*{key_of(entry) for entry in entries}, strict=True)
+    names = ("tenant_ids", "workflow_ids", "execution_ids")
+    rows = connection.execute(_KNOWN, {name: list(column) for name, column in zip(names, keys, strict=True)})
     return {key_of(entry): entry for entry, _ in entries_of(rows)}
 
 
@@ -138,32 +163,28 @@ def _append(
 
 
 def _write(connection: sa.Connection, fresh: Mapping[str, Sequence[LedgerEntry]], heads: Mapping[str, Head]) -> None:
-    ends = {}
+    ends = []
+    block: list[tuple[LedgerEntry, str]] = []
     try:
         with connection.connection.cursor().copy(COPY) as copy:
             for tenant_id, entries in fresh.items():
-                rows = list(link(entries, heads[tenant_id]))
-                # The server reads it while the next chain is linked.
-                copy.write(copy_block(rows))
-                ends[tenant_id] = rows[-1]
+                block.extend(link(entries, heads[tenant_id]))
+                ends.append(block[-1])
+                if len(block) >= _BLOCK:
+                    # The server reads them while the next chains are linked.
+                    copy.write(copy_block(block))
+                    block.clear()
+            copy.write(copy_block(block))
     except psycopg.Error as error:
         # As SQLAlchemy says it of its own statements, so that callers meet one kind of error.
         raise sa.exc.DBAPIError.instance(COPY, None, error, psycopg.Error) from error
-    moved = _table(
-        tenant_id=list(ends),
-        seq=[entry.seq for entry, _ in ends.values()],
-        sha256=[sha256 for _, sha256 in ends.values()],
-    )
-    connection.execute(
-        sa.update(_heads).where(_heads.c.tenant_id == moved.c.tenant_id).values(seq=moved.c.seq, sha256=moved.c.sha256)
-    )
+    moved = {
+        "tenant_ids": [entry.tenant_id for entry, _ in ends],
+        "seqs": [entry.seq for entry, _ in ends],
+        "sha256s": [sha256 for _, sha256 in ends],
+    }
+    connection.execute(_MOVE_HEADS, moved)
 
 
 def _is_repeat(error: sa.exc.IntegrityError) -> bool:
     return isinstance(error.orig, psycopg.Error) and error.orig.diag.constraint_name == "a_run_is_in_the_ledger_once"
-
-
-def _table(**columns: Sequence[str] | Sequence[int]) -> sa.TableValuedAlias:
-    """Values as a table, in one statement whatever their number."""
-    arrays = (sa.bindparam(f"of_{name}", list(values), ARRAY(_runs.c[name].type)) for name, values in columns.items())
-    return sa.func.unnest(*arrays).table_valued(*columns).render_derived()

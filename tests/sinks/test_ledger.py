@@ -20,9 +20,9 @@ from dataflows.credit_runs import BaselineSource, CreditAction, CreditRun, Likel
 from dataflows.events import JobType, RunStatus
 from lifecycle import tables
 from lifecycle.credits.entry import LedgerEntry
-from lifecycle.credits.ledger import Recorded, read_chain, tenants_in_ledger, verify
+from lifecycle.credits.ledger import Recorded, append, read_chain, tenants_in_ledger, verify
 from lifecycle.migrate import migrate
-from sinks.ledger import LedgerSink
+from sinks.ledger import LedgerSink, entry_of
 from sinks.services import Retry, StoreAwayError
 
 _numbers = itertools.count()
@@ -144,6 +144,16 @@ def test_the_same_record_again_changes_nothing_and_another_one_is_refused(
     assert after[:2] == before
     assert [entry.execution_id for entry, _ in after] == ["x1", "x2", "x3"]
     assert broken(engine) is None
+
+
+def test_repeats_are_looked_up_by_a_plan_for_the_ledger_as_it_is(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        for number in range(12):
+            append(connection, [entry_of(run(number))])
+            connection.commit()
+        plans = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE :begin"
+        ((anew, kept),) = connection.execute(sa.text(plans), {"begin": "SELECT credit_runs.%"})
+    assert (anew > 5, kept) == (True, 0)
 
 
 GOLDEN = [
