@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from dataflows.detectors.spend_rate_core import NUMBER
+
 DAYS_A_WEEK = 7
 #: The longest stretch that is compared with, in weeks, and how many weeks before now it ends.
 MOST_WEEKS = 6
@@ -37,17 +39,15 @@ class Rise(NamedTuple):
 
 
 class Drift(msgspec.Struct, array_like=True, gc=False):
-    """The sums of the last eight weeks' days, oldest first, and whether their rise was told."""
+    """The sums of the last eight weeks' days, oldest first, eight bytes each, and whether their rise was told."""
 
-    days: list[float] = []
+    days: bytes = b""
     is_told: bool = False
 
     def learn(self, total: float) -> Rise | None:
         """Take in a day's sum; say the rise when it begins to matter, and again only when it was over. 10 µs."""
-        self.days.append(total)
-        if len(self.days) > KEPT_DAYS:
-            del self.days[0]
-        if len(self.days) < LEAST_DAYS:
+        self.days = (self.days + NUMBER.pack(total))[-NUMBER.size * KEPT_DAYS :]
+        if len(self.days) < NUMBER.size * LEAST_DAYS:
             return None
         lately, before, error = self._compared()
         if before <= 0.0:
@@ -63,14 +63,19 @@ class Drift(msgspec.Struct, array_like=True, gc=False):
 
     def lately_more(self) -> float:
         """Credits a day more than before; 0 while too little is known."""
-        if len(self.days) < LEAST_DAYS:
+        if len(self.days) < NUMBER.size * LEAST_DAYS:
             return 0.0
         lately, before, _ = self._compared()
         return lately - before
 
+    def is_zero_for(self, days: int) -> bool:
+        """So many days are known, and the last ones were all zero."""
+        newest = self.days[-NUMBER.size * days :]
+        return len(newest) == NUMBER.size * days and not any(newest)
+
     def _compared(self) -> tuple[float, float, float]:
         """Credits a day lately and before, and the standard error of their difference."""
-        days = self.days
+        days = [total for (total,) in NUMBER.iter_unpack(self.days)]
         weeks = (len(days) - GAP_WEEKS * DAYS_A_WEEK) // DAYS_A_WEEK
         end = len(days) - GAP_WEEKS * DAYS_A_WEEK
         earlier = days[end - weeks * DAYS_A_WEEK : end]

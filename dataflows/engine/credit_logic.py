@@ -13,13 +13,13 @@ from dataflows.decisions import Decision
 from dataflows.detectors.credit_anomalies import Scenario
 from dataflows.detectors.spend_rate import Tenant
 from dataflows.engine.credit_records import Charge, CreditReport, part_of
-from dataflows.engine.credit_stage import CreditStage, StageClock
+from dataflows.engine.credit_stage import CreditStage, Spending, StageClock
 from dataflows.engine.state_files import StateFile, StateFiles, UnusableStoreError
 
 #: Into how many parts the tenants are divided: as many processes can share the work.
 PARTS = 8
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 
 
 class PartReport(NamedTuple):
@@ -30,11 +30,12 @@ class PartReport(NamedTuple):
 
 
 class Scenarios(msgspec.Struct, array_like=True):
-    """What a file of the recovery folder holds: scenarios as they are by then, and those that are forgotten."""
+    """What a file of the recovery folder holds: scenarios and spending as they are by then, and what is forgotten."""
 
     scenarios: list[Scenario]
     gone: list[tuple[str, str]]
     spenders: list[Tenant] = []
+    spending: list[Spending] = []
 
 
 class StageSnapshot(msgspec.Struct, array_like=True):
@@ -102,12 +103,12 @@ class CreditLogic(StatefulBatchLogic[PartReport, Decision | CreditRun, bytes]):
             scenarios.spenders = list(stage.spenders)
         else:
             everything = self._files.wants_everything
-            spenders = stage.spenders if everything else stage.changed_spenders
-            if everything or stage.changed or stage.gone or spenders:
-                told = list(stage.scenarios) if everything else stage.changed
-                self._files.write(
-                    [_encode(Scenarios(told, [] if everything else stage.gone, list(spenders)))], everything=everything
-                )
+            if everything:
+                told = Scenarios(list(stage.scenarios), [], list(stage.spenders))
+            else:
+                told = Scenarios(stage.changed, stage.gone, *stage.news_of_spending())
+            if everything or told.scenarios or told.gone or told.spenders or told.spending:
+                self._files.write([_encode(told)], everything=everything)
             files = self._files.current
         taken = _encode(StageSnapshot(SNAPSHOT_VERSION, self._part, stage.clock(), scenarios, files))
         stage.note_snapshot()
@@ -136,7 +137,7 @@ class CreditLogic(StatefulBatchLogic[PartReport, Decision | CreditRun, bytes]):
             told = [_decode_scenarios(content) for content in self._files.read()] + told
         for one in told:
             stage.learn(one.scenarios, one.gone)
-            stage.learn_spenders(one.spenders)
+            stage.learn_spending(one.spenders, one.spending)
         stage.restore(stored.clock)
         stage.begin()
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataflows.detectors.spend_drift import KEPT_DAYS, LEAST_DAYS, Drift
+from dataflows.detectors.spend_rate_core import NUMBER
 
 RUNS, NOISE, GROWTH = 100, 0.2, 1.08
 
@@ -67,7 +68,7 @@ def test_any_days_are_taken_and_few_are_kept(totals: list[float]) -> None:
     for at, total in enumerate(totals, 1):
         rise = drift.learn(total)
         assert rise is None or (at >= LEAST_DAYS and rise.lately >= rise.limit > rise.before > 0)
-        assert len(drift.days) <= KEPT_DAYS
+        assert len(drift.days) <= KEPT_DAYS * NUMBER.size
 
 
 @given(st.lists(st.integers(0, 1_000_000), min_size=LEAST_DAYS, max_size=90))

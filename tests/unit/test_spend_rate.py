@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflows.decisions import Decision, DecisionKind, ReasonCode, decode_decision, encode_decision
-from dataflows.detectors.spend_rate import DEAREST, SpendAnomalies, Tenant
+from dataflows.detectors.spend_rate import SpendAnomalies, Tenant
+from dataflows.detectors.spend_series import DEAREST
 from dataflows.events import RunEvent, RunStatus
 from dataflows.times import to_micros
 

@@ -1,0 +1,159 @@
+"""What is remembered of a workflow's or a tenant's spending, by hour and by day (spec 50.9; docs/spend-rate.md).
+
+Packed where there is much of it: a number is eight bytes then, and a run some hundred, instead of objects of their own.
+"""
+
+from bisect import insort
+from datetime import datetime
+from struct import Struct
+from typing import NamedTuple
+
+import msgspec
+
+from dataflows.detectors.spend_drift import DAYS_A_WEEK, Drift, Rise
+from dataflows.detectors.spend_rate_core import ALARM, NUMBER, WEEK_HOURS, SpendRate
+
+HOURS_A_DAY = 24
+
+#: A burst matters from this multiple of the usual on, and from this many mean errors of such hours above it.
+BURST_MULTIPLE = 1.5
+BURST_ERRORS = 6.0
+#: The least weight of a new hour's error in the mean one, of all hours and of that hour of the day.
+ERROR_WEIGHT = 1 / WEEK_HOURS
+DAILY_ERROR_WEIGHT = 1 / 28
+#: Fewer runs are no burst: what a single run costs is judged by its scenario.
+BURST_RUNS = 5
+#: A burst is over when no hour was one for so long.
+BURST_OVER = 24
+#: Days without spending after which a series is forgotten.
+QUIET_DAYS = 28
+#: The dearest runs that are remembered of an hour; of each day it is the dearest one.
+DEAREST = 10
+
+
+class Spent(NamedTuple):
+    """A run as evidence."""
+
+    credits: float
+    time: int
+    event_id: str
+    execution_id: str
+    #: Empty where it is the series' own.
+    workflow_id: str
+
+
+def packed(credits_: float, time: int, event_id: str, execution_id: str, workflow_id: str = "") -> bytes:
+    """A run in some hundred bytes, which sort as runs do: by what it cost, then by time. 0.5 µs."""
+    # Big-endian numbers that are not negative sort as their bytes do; adding zero takes the sign off a zero.
+    return _ORDER.pack(credits_ + 0.0, time) + _pack((event_id, execution_id, workflow_id))
+
+
+def unpacked(run: bytes, workflow_id: str | None = None) -> Spent:
+    """The inverse; `workflow_id` is that of a run which does not name its own."""
+    credits_, time = _ORDER.unpack_from(run)
+    event_id, execution_id, own = _unpack_ids(memoryview(run)[_ORDER.size :])
+    return Spent(credits_, time, event_id, execution_id, own or workflow_id or "")
+
+
+class Hour(msgspec.Struct, array_like=True, gc=False):
+    """The runs of a workflow in the hour that is going on; 130 bytes for each of the dearest."""
+
+    total: float = 0.0
+    runs: int = 0
+    #: Packed, the dearest last.
+    dearest: list[bytes] = []
+
+    def add(self, credits_: float, time: int, event_id: str, execution_id: str) -> None:
+        """Count a run. 0.5 µs; twice that when it is one of the dearest."""
+        self.total += credits_
+        self.runs += 1
+        dearest = self.dearest
+        if len(dearest) == DEAREST:
+            if _ORDER.pack(credits_ + 0.0, time) < dearest[0]:
+                return
+            del dearest[0]
+        insort(dearest, packed(credits_, time, event_id, execution_id))
+
+
+class Burst(NamedTuple):
+    """An hour that spent too much, with the range that was expected."""
+
+    score: float
+    usual: float
+    limit: float
+
+
+class Series(msgspec.Struct, array_like=True, gc=False):
+    """What is remembered of the hours before: 4 KB."""
+
+    #: The first hour, in hours since the epoch.
+    began: int
+    rate: SpendRate = msgspec.field(default_factory=SpendRate)
+    #: Hours that were judged.
+    hours: int = 0
+    #: The mean distance of an hour from what was expected of it: of any hour, and by the hour of the day.
+    error: float = 0.0
+    daily_error: bytearray = msgspec.field(default_factory=lambda: bytearray(NUMBER.size * HOURS_A_DAY))
+    #: The last hour that was a burst, told or not.
+    burst: int | None = None
+    drift: Drift = msgspec.field(default_factory=Drift)
+    day_total: float = 0.0
+    #: The dearest run of today; empty while there is none.
+    day_run: bytes = b""
+    #: Those of the last seven days, packed together.
+    week_runs: bytes = b""
+
+    def judge(self, hour: int, at: datetime, total: float, runs: int, explained: float = 0.0) -> Burst | None:
+        """Judge an hour's sum, then learn it; the first of an episode is told, unless workflows were told of it. 10 µs.
+
+        `at` is the hour's begin; `explained` is what workflows spent too much in it, and were told of.
+        """
+        self.day_total += total
+        usual = self.rate.usual.expected(at)
+        score = self.rate.score(at, total)
+        if usual is None:
+            return None
+        place = NUMBER.size * (hour % HOURS_A_DAY)
+        daily: float = NUMBER.unpack_from(self.daily_error, place)[0]
+        limit = max(BURST_MULTIPLE * usual, usual + BURST_ERRORS * max(self.error, daily))
+        self.hours += 1
+        is_known = self.hours > WEEK_HOURS
+        # What is far out is learned as though it were at the limit: a burst shall not hide the next one.
+        missed = abs(total - usual)
+        if is_known and limit > usual:
+            missed = min(missed, limit - usual)
+        self.error += max(1 / self.hours, ERROR_WEIGHT) * (missed - self.error)
+        weight = max(1 / (1 + self.hours // HOURS_A_DAY), DAILY_ERROR_WEIGHT)
+        NUMBER.pack_into(self.daily_error, place, daily + weight * (missed - daily))
+        if not is_known or runs < BURST_RUNS or total - explained <= limit:
+            return None
+        is_going_on = self.burst is not None and hour - self.burst <= BURST_OVER
+        if score < ALARM and not is_going_on:
+            return None
+        self.burst = hour
+        return None if is_going_on else Burst(score, usual, limit)
+
+    def end_day(self, hour: int) -> Rise | None:
+        """Judge the sum of the day whose last hour it is, then learn it. 30 µs."""
+        known = _unpack_week(self.week_runs) if self.week_runs else []
+        self.week_runs = _pack([*known[1 - DAYS_A_WEEK :], self.day_run])
+        # The day on which a series began is only part of one, and would make the next ones look like a rise.
+        is_whole = self.began <= hour + 1 - HOURS_A_DAY
+        rise = self.drift.learn(self.day_total) if is_whole else None
+        self.day_total, self.day_run = 0.0, b""
+        return rise
+
+    def runs_of_week(self) -> list[bytes]:
+        """The dearest run of each of the last seven days that had one, oldest first."""
+        return [run for run in _unpack_week(self.week_runs) if run]
+
+    def is_quiet(self) -> bool:
+        """Nothing was spent for so long that it may be forgotten."""
+        return self.drift.is_zero_for(QUIET_DAYS)
+
+
+#: What a packed run begins with: credits and time.
+_ORDER = Struct(">dq")
+_pack = msgspec.msgpack.Encoder().encode
+_unpack_ids = msgspec.msgpack.Decoder(tuple[str, str, str]).decode
+_unpack_week = msgspec.msgpack.Decoder(list[bytes]).decode
