@@ -77,7 +77,8 @@ EVENT_ID_PATTERN = "^[A-Za-z0-9._:-]+$"
 EventId = Annotated[str, Meta(min_length=1, max_length=128, pattern=EVENT_ID_PATTERN)]
 SystemKey = Annotated[str, Meta(max_length=64)]
 AwareTime = Annotated[datetime, Meta(tz=True)]
-Count = Annotated[int, Meta(ge=0)]
+#: More than 64 bits is no count of anything; what is kept of runs is encoded in them.
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Credits = Annotated[float, Meta(ge=0)]
 Text120 = Annotated[str, Meta(max_length=120)]
 Text128 = Annotated[str, Meta(max_length=128)]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
+from math import inf
 from typing import NamedTuple, Protocol
 
 from dataflows.credit_runs import CreditAction, Likelihood, RiskFlag, Severity
@@ -257,7 +258,15 @@ def _is_in_proportion(
         return abs(_EXACT.subtract(credits_total, expected)) <= _EXACT.multiply(rule.tolerance, expected)
     # As the original writes it, in doubles and in this order.
     before = 0.0 if baseline is None else float(baseline)
-    return abs(float(credits_total) / items - before / items) < float(rule.tolerance) * before / items
+    count = _as_double(items)
+    return abs(float(credits_total) / count - before / count) < float(rule.tolerance) * before / count
+
+
+def _as_double(count: int) -> float:
+    try:
+        return float(count)
+    except OverflowError:
+        return inf
 
 
 def _weights(rules: FlagRules) -> dict[RiskFlag, int]:

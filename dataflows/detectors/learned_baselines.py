@@ -58,7 +58,7 @@ class History(msgspec.Struct, array_like=True, gc=False):
             at = bisect_right(self.times, time)
         self.times.insert(at, time)
         self.credits.insert(at, credits_total)
-        self.per_item.insert(at, credits_total / items if items else None)
+        self.per_item.insert(at, _share(credits_total, items) if items else None)
         if len(self.times) > NEWEST:
             del self.times[0], self.credits[0], self.per_item[0]
 
@@ -122,6 +122,13 @@ class History(msgspec.Struct, array_like=True, gc=False):
                 last.most = learned
         else:
             self.stretches.append(Stretch(now, now, learned, learned, learned))
+
+
+def _share(credits_total: float, items: int) -> float:
+    try:
+        return credits_total / items
+    except OverflowError:  # a count may have any number of digits, a double has not
+        return 0.0
 
 
 def median(values: list[float]) -> Decimal:

@@ -159,6 +159,7 @@ PER_ITEM = ScenarioMemory(credits_per_item=Decimal(10))
         pytest.param(601, {"input_item_count": 50}, PER_ITEM, "", "", id="more than a fifth over the items' share"),
         pytest.param(119, {"input_item_count": 7}, None, "", "linear_scaling", id="near the baseline"),
         pytest.param(120, {"input_item_count": 10}, None, "", "", id="a fifth above the baseline"),
+        pytest.param(100, {"input_item_count": 10**400}, PER_ITEM, "", "", id="more items than doubles can tell"),
         pytest.param(100, {"input_item_count": 0}, PER_ITEM, "", "", id="no items"),
         pytest.param(
             100,

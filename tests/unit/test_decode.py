@@ -305,7 +305,9 @@ def test_an_escape_in_a_time_changes_nothing(written: bytes, *, usable: bool) ->
             for good, bad, why in (
                 (0, -1, "not below nothing"),
                 (2**53 + 1, 1.5, "no fraction"),
-                (10**30, "1", "however large, but no text"),
+                (2**63 - 1, 2**63, "of 63 bits"),
+                (1, 10**400, "not larger than doubles"),
+                (2, "1", "no text"),
                 (1, False, "no bool"),
             )
         ),

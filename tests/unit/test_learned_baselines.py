@@ -90,3 +90,9 @@ def test_credits_per_item_are_those_of_runs_that_name_their_items() -> None:
         history.learn(0, credits_total, items)
     assert history.credits_per_item(1) == 10
     assert history.credits_per_item(-1) is None
+
+
+def test_a_count_beyond_all_doubles_is_learned_as_a_share_of_nothing() -> None:
+    history = History()
+    history.learn(0, 100, 10**400)
+    assert history.credits_per_item(DAY) == 0
