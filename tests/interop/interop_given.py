@@ -93,7 +93,8 @@ def settings_for(database_url: str, kafka: Kafka | None = None, **ingest: Any) -
         "other": {"tenant_id": "t2", "secrets": ["another sender's secret"]},
         "stripe": {"tenant_id": "t1", "secrets": [SECRET], "signs": "time.body"},
     }
-    more = {"senders": senders, "token_key": TOKEN_KEY, "token_algorithm": "HS256", "delivery_timeout": "3s", **ingest}
+    # A busy machine may take seconds for a first connection to a broker.
+    more = {"senders": senders, "token_key": TOKEN_KEY, "token_algorithm": "HS256", "delivery_timeout": "30s", **ingest}
     return Settings(
         postgres=Postgres(url=SecretStr(database_url)), kafka=kafka or Kafka(), ingest=Ingest.model_validate(more)
     )

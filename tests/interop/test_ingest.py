@@ -266,14 +266,15 @@ def test_when_too_much_is_under_way_others_are_told_to_come_later(database_url: 
         assert answer(response) == (202, ["accepted"])
 
 
-def test_while_kafka_is_away_nothing_is_acknowledged(server: Server, mock_kafka: MockKafka) -> None:
-    assert answer(server.post("/v1/run-events", encoded(started(0)))) == (202, ["accepted"])
-    mock_kafka.take_down()
-    response = server.post("/v1/run-events", encoded(started(1)))
-    assert answer(response) == (503, "kafka_away")
-    assert int(response.headers["Retry-After"]) > 0
-    mock_kafka.bring_up()
-    assert answer(server.post("/v1/run-events", encoded(started(2)))) == (202, ["accepted"])
+def test_while_kafka_is_away_nothing_is_acknowledged(database_url: str, mock_kafka: MockKafka) -> None:
+    with a_server(database_url, mock_kafka, delivery_timeout="3s") as server:
+        assert answer(server.post("/v1/run-events", encoded(started(0)))) == (202, ["accepted"])
+        mock_kafka.take_down()
+        response = server.post("/v1/run-events", encoded(started(1)))
+        assert answer(response) == (503, "kafka_away")
+        assert int(response.headers["Retry-After"]) > 0
+        mock_kafka.bring_up()
+        assert answer(server.post("/v1/run-events", encoded(started(2)))) == (202, ["accepted"])
 
 
 def test_without_a_database_only_what_needs_none_is_taken(server: Server, database_url: str) -> None:
