@@ -13,7 +13,6 @@ from cli.options import fail_usage
 from config.settings import Settings
 from lifecycle.actors import ActorContext
 from lifecycle.capabilities import Role, capabilities_of
-from lifecycle.credits.review_files import ArchiveError
 from lifecycle.errors import LifecycleError
 
 By = Annotated[str, typer.Option(help="Who does it; stands in the audit.")]
@@ -46,15 +45,13 @@ def parse_time(option: str, text: str) -> datetime:
 
 @contextmanager
 def transaction(settings: Settings) -> Iterator[sa.Connection]:
-    """A transaction with a snapshot; exit 1 when the database, a file or the archive is away, 2 for a refusal."""
+    """A transaction with a snapshot; exit 1 when the database or a file is away, 2 for a refusal."""
     engine = sa.create_engine(settings.postgres.url.get_secret_value(), poolclass=sa.NullPool, hide_parameters=True)
     try:
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
             yield connection
     except OperationalError:
         fail_work("the database can't be reached, or refuses this user")
-    except ArchiveError as error:
-        fail_work(f"the archive did not take a file ({error})")
     except OSError as error:
         fail_work(f"{error.filename}: {error.strerror}")
     except LifecycleError as refused:

@@ -54,6 +54,8 @@ def weekly_review(
     typer.echo(_text(together[1]))
     for review, _ in made:
         typer.echo(f"wrote {options.reviews_dir / review.file_name}")
+    if options.reviews_archive is not None:
+        typer.echo("the worker copies them into the archive")
 
 
 def _as_written(text: str) -> float | int:

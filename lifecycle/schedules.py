@@ -14,6 +14,7 @@ from lifecycle.credits.calendar_jobs import run_due_job
 from lifecycle.credits.evidence_hygiene import repeat_failed_attempts
 from lifecycle.credits.health import read_credit_health, tell_of_faults
 from lifecycle.credits.response_clocks import escalate_overdue_cases
+from lifecycle.credits.review_archive import ARCHIVE_REVIEWS, archive_reviews
 from lifecycle.credits.weekly_jobs import weekly_jobs
 from lifecycle.guard.incidents import end_quiet_incidents
 from lifecycle.kinds import CreditJob
@@ -82,6 +83,17 @@ def add_schedules(
     def export() -> None:
         with engine.begin() as connection:
             export_baselines(connection, options.baselines_path)
+
+    # Put into the queue with the reviews; what a day of tries did not archive, or was made before there was an archive,
+    # is tried each hour.
+    @app.task(name=ARCHIVE_REVIEWS, queue=SCHEDULES_QUEUE, retry=_AGAIN)
+    def archive() -> None:
+        archive_reviews(engine, options)
+
+    @app.periodic(cron=_HOURLY)
+    @app.task(name="archive_reviews_left", queue=SCHEDULES_QUEUE, queueing_lock="archive_reviews_left")
+    def archive_left(timestamp: int) -> None:  # noqa: ARG001
+        archive_reviews(engine, options)
 
     @app.periodic(cron=_SELDOM)
     @app.task(name="forget_answers", queue=SCHEDULES_QUEUE, queueing_lock="forget_answers")

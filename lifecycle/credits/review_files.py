@@ -11,6 +11,9 @@ from lifecycle.credits.documents import write_atomically
 #: File systems allow 255 bytes; what is longer is cut, and told apart by a hash.
 _MAX_NAME = 120
 
+#: Where a folder is no more than a part of a name; to make one would make a bucket.
+_WITHOUT_FOLDERS = frozenset({"s3", "gs", "abfs"})
+
 
 class ArchiveError(Exception):
     """The archive did not take a file. Names the kind of error, never an address: it may hold a secret."""
@@ -31,10 +34,15 @@ def write_review(folder: Path, name: str, document: bytes, sha256: str) -> None:
 
 
 def archive_review(url: str, name: str, document: bytes, sha256: str) -> None:
-    """Copy both to a folder by its URL, over any that is there; `ArchiveError` when they can't be."""
+    """Copy both to a folder by its URL, over any that is there; `ArchiveError` when they can't be.
+
+    Credentials and endpoint come from the environment, as the file system's own programs read them. A bucket is not
+    made: one that is not there is a mistake.
+    """
     try:
         files, folder = fsspec.core.url_to_fs(url)
-        files.makedirs(folder, exist_ok=True)
+        if not _WITHOUT_FOLDERS.intersection([files.protocol] if isinstance(files.protocol, str) else files.protocol):
+            files.makedirs(folder, exist_ok=True)
         for one, content in ((name, document), (f"{name}.sha256", _line(name, sha256))):
             files.pipe_file(f"{folder.rstrip('/')}/{one}", content)
     except Exception as error:  # noqa: BLE001  (each file system has errors of its own)

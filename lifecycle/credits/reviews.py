@@ -16,11 +16,13 @@ from lifecycle.actors import ActorContext
 from lifecycle.credits.documents import sha256_hex, to_json
 from lifecycle.credits.entry import plain
 from lifecycle.credits.iso_weeks import period_of
-from lifecycle.credits.review_files import archive_review, file_name, write_review
+from lifecycle.credits.review_archive import ARCHIVE_REVIEWS
+from lifecycle.credits.review_files import file_name, write_review
 from lifecycle.credits.reviewed_cases import note_reviewed
 from lifecycle.credits.weekly_report import DayTotal, WeeklyReport
 from lifecycle.credits.weekly_review import EXACT_DIGITS, ReviewedRun, first_needed, review
 from lifecycle.options import LifecycleOptions
+from lifecycle.outbox import SCHEDULES_QUEUE, put_job
 
 _runs = tables.credit_runs.c
 _reviews = tables.credit_reviews.c
@@ -44,6 +46,8 @@ class Review:
     sha256: str
     made_by: str
     created_at: datetime
+    #: None: not in the archive (yet).
+    archived_at: datetime | None
 
     @property
     def file_name(self) -> str:
@@ -63,8 +67,9 @@ def make_reviews(
     """Review a week until `period_end`: all tenants together first, then each that is known and had runs in it.
 
     A week that was reviewed before gets its next revision. The files are written before the caller commits: one whose
-    transaction failed is written over by the next try. `go_on` is called for each review and may end it by raising.
-    `OSError` or `ArchiveError` when the files can't be written; wants a snapshot (REPEATABLE READ).
+    transaction failed is written over by the next try. The worker copies them into the archive after the commit.
+    `go_on` is called for each review and may end it by raising. `OSError` when the files can't be written; wants a
+    snapshot (REPEATABLE READ).
     """
     lock_reviews(connection)
     begin, _ = period_of(week)
@@ -83,6 +88,8 @@ def make_reviews(
         made.append((_keep(connection, report, actor_context, options), report))
         if tenant_id is not None:
             note_reviewed(connection, tenant_id=tenant_id, begin=begin, end=period_end)
+    if options.reviews_archive is not None:
+        put_job(connection, name=ARCHIVE_REVIEWS, queue=SCHEDULES_QUEUE, lock=ARCHIVE_REVIEWS)
     return made
 
 
@@ -160,8 +167,6 @@ def _keep(
         ).one()
     )
     write_review(options.reviews_dir, kept.file_name, document, sha256)
-    if options.reviews_archive is not None:
-        archive_review(options.reviews_archive, kept.file_name, document, sha256)
     return kept
 
 

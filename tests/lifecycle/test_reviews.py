@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.credits.iso_weeks import period_of
+from lifecycle.credits.review_archive import archive_reviews
 from lifecycle.credits.review_files import ArchiveError, archive_review, file_name
 from lifecycle.credits.reviews import Review, list_reviews, make_reviews, read_review
 from lifecycle.credits.weekly_report import WeeklyReport
@@ -22,6 +23,7 @@ from lifecycle.options import LifecycleOptions
 from tests.lifecycle.cases_given import apply, incident
 from tests.lifecycle.given import given_world, rows
 from tests.lifecycle.ledger_given import entry, spend
+from tests.lifecycle.worker import run_jobs
 
 WEEK = "2026-W10"
 MONDAY, END = period_of(WEEK)
@@ -136,13 +138,24 @@ def test_reviews_that_are_made_at_once_are_revisions_one_after_another(world: sa
     assert sorted(revisions, key=min) == [{1}, {2}, {3}]
 
 
+def archived(engine: sa.Engine) -> list[bool]:
+    """Whether each review is in the archive, by its row."""
+    return [one["archived_at"] is not None for one in rows(engine, tables.credit_reviews)]
+
+
 def test_a_review_goes_into_the_archive_too(world: sa.Engine, tmp_path: Path) -> None:
-    make(world, tmp_path / "here", reviews_archive=(tmp_path / "a b" / "there").as_uri().replace("%20", " "))
+    archive = (tmp_path / "a b" / "there").as_uri().replace("%20", " ")
+    options = LifecycleOptions(reviews_dir=tmp_path / "here", reviews_archive=archive)
+    make(world, tmp_path / "here", reviews_archive=archive)
+    assert archived(world) == [False] * 3
+    run_jobs(world, {}, options=options)
     here, there = (
-        {one.name: one.read_bytes() for one in (tmp_path / folder).iterdir()} for folder in ("here", "a b/there")
+        {one.name: one.read_bytes() for one in (tmp_path / folder).iterdir() if "W10" in one.name}
+        for folder in ("here", "a b/there")
     )
     assert here == there
     assert len(here) == 6
+    assert False not in archived(world)
 
 
 @pytest.mark.parametrize(
@@ -159,10 +172,25 @@ def test_an_archive_that_does_not_take_it_is_told_of_without_its_address(url: st
     assert "dev" not in str(failed.value)
 
 
-def test_nothing_is_kept_when_the_archive_is_away(world: sa.Engine, tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError):
-        make(world, tmp_path, reviews_archive="file:///dev/null/reviews")
-    assert rows(world, tables.credit_reviews) == []
+def test_an_archive_that_is_away_keeps_no_review_from_being_made_and_gets_it_later(
+    world: sa.Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "archive").write_text("in the way")
+    options = LifecycleOptions(reviews_dir=tmp_path / "here", reviews_archive=(tmp_path / "archive").as_uri())
+    make(world, tmp_path / "here", reviews_archive=options.reviews_archive)
+    for _ in range(2):
+        with pytest.raises(ArchiveError):
+            archive_reviews(world, options)
+    assert archived(world) == [False] * 3
+    notices = rows(world, tables.notifications)
+    assert {one["title"] for one in notices} == {"Credit monitoring: the archive takes no reviews"}
+    assert len(notices) == len({one["channel"] for one in notices}), "each is told once"
+    assert "3 weekly reviews are not in the archive yet (FileExistsError)" in notices[0]["body"]
+    assert str(tmp_path) not in str(notices)
+    (tmp_path / "archive").unlink()
+    assert (archive_reviews(world, options), archive_reviews(world, options)) == (3, 0)
+    assert archived(world) == [True] * 3
+    assert len(list((tmp_path / "archive").iterdir())) == 6
 
 
 @pytest.mark.parametrize(

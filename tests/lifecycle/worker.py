@@ -56,7 +56,8 @@ def run_jobs(
 ) -> None:
     """Run workers until nothing is due; one stops at the first moment without a job that it may take."""
     url = engine.url.render_as_string(hide_password=False)
-    tasks = ["deliver_notification", "export_baselines", *([] if publish is None else ["publish_event"])]
+    tasks = ["deliver_notification", "export_baselines", "archive_reviews"]
+    tasks += [] if publish is None else ["publish_event"]
     while True:
         app = build_app(conninfo_of(url), engine, senders, publish, timing, options)
         asyncio.run(run_worker(app, timing, with_events=publish is not None, wait=False))
