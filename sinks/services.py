@@ -27,6 +27,7 @@ from sinks.breaker import tell_breaker
 from sinks.faults import Fault, classify
 from sinks.handlers import HANDLERS, Effect, MalformedDecisionError
 from sinks.records import to_records
+from sinks.storable import storable
 
 _log = structlog.get_logger(__name__)
 
@@ -113,7 +114,7 @@ class ServicesSink:
         Raises `StoreAwayError` when asked to stop while Postgres is away, and SQLAlchemy's errors for faults of
         ours, such as a missing table; what was applied before stays applied.
         """
-        waiting = list(decisions)
+        waiting = [storable(decision) for decision in decisions]
         with SINK_BATCH_SECONDS.labels(NAME).time():
             return [
                 result

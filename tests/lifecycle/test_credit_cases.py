@@ -319,3 +319,11 @@ def test_what_the_detector_says_of_a_run_becomes_a_case(
     assert apply(engine, *said) == ["case_opened"]
     assert (case(engine)["severity"], case(engine)["primary_execution_id"]) == (severity, "spike")
     assert holds(engine) == holds_of_the_run
+
+
+def test_an_incident_can_not_hide_behind_a_character_that_the_database_lacks(engine: sa.Engine) -> None:
+    given_world(engine)
+    said = incident("SEV0", "RUN\x001", scenario="a\x00b", flags=("pii_exposure",))
+    assert apply(engine, said, said) == ["case_opened", None]
+    assert case(engine)["scenario"] == "a\N{REPLACEMENT CHARACTER}b"
+    assert case(engine)["primary_execution_id"] == "RUN\N{REPLACEMENT CHARACTER}1"
