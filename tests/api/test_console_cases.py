@@ -53,6 +53,22 @@ def test_a_case_is_shown_with_its_run_what_was_done_and_what_it_holds_back(engin
     assert f'href="/console/decisions/{row(engine, tables.credit_case_runs)["decision_id"]}"' in html
 
 
+@pytest.mark.parametrize(
+    ("credits_total", "shown"),
+    [
+        pytest.param(0.25, "0.25", id="less than one"),
+        pytest.param(1200.5, "1,200.5", id="a part of one"),
+        pytest.param(1e300, f"{10**300:,}"[:20], id="more digits than a decimal usually has"),
+    ],
+)
+def test_any_amount_is_shown_as_it_is(engine: sa.Engine, credits_total: float, shown: str) -> None:
+    with running(engine) as (http, _, _):
+        apply(engine, incident("SEV1", observed={"credits_total": credits_total, "variance_multiplier": 7.75}))
+        with signed_in(http, token("viewer")) as client:
+            page = text_of(client.get(f"{PAGE}/{case(engine)['case_id']}").text)
+    assert f"SEV1: {shown}" in page
+
+
 def test_a_case_is_worked_on_until_it_is_resolved(engine: sa.Engine) -> None:
     with with_case(engine) as (http, address), signed_in(http, staff_token("ops_admin")) as client:
         assert send(client, address, "acknowledge")[0] == 303
