@@ -138,14 +138,18 @@ class CreditAnomalies:
             scenario.job_type = job_type
             if scenario.approved is not None:
                 self._forget_peers(scenario.tenant_id)
-        baseline, source = self._baseline(scenario, event, time)
-        if (
-            self._keeps_records
-            or event.risk_flags
-            or credits_total >= rules.notable_credits
-            or (baseline is not None and credits_total >= rules.notable_multiplier * float(baseline))
-        ):
-            severity, judged = self._classify(scenario, event, time, rules, baseline, source)
+        learned = scenario.history.pass_time(time)
+        least = rules.notable_credits
+        if learned and scenario.approved is None:
+            near = rules.notable_multiplier * learned
+            if near < least:
+                least = near
+        else:
+            baseline, _ = self._baseline(scenario, event, learned)
+            if baseline is not None:
+                least = min(least, rules.notable_multiplier * float(baseline))
+        if self._keeps_records or credits_total >= least or event.risk_flags:
+            severity, judged = self._classify(scenario, event, time, rules, learned)
             is_incident = severity in INCIDENTS
         else:
             is_incident, judged = False, UNREMARKED
@@ -160,14 +164,15 @@ class CreditAnomalies:
             scenario.newest = time
         return judged
 
-    def _baseline(self, scenario: Scenario, event: RunEvent, time: int) -> tuple[Decimal | None, BaselineSource]:
+    def _baseline(
+        self, scenario: Scenario, event: RunEvent, learned: float | None
+    ) -> tuple[Decimal | None, BaselineSource]:
         """The first baseline that there is; what is learned goes on being learned beside an approved one."""
-        learned = scenario.history.baseline(time)
         approved = scenario.approved
         if approved is not None and approved.median_credits:
             return approved.median_credits, _APPROVED
-        if learned:
-            return learned, _LEARNED
+        if learned is not None and (said := scenario.history.said()):
+            return said, _LEARNED
         if scenario.tenant_id in self._approved:
             peer = self._peer(scenario.tenant_id, event.job_type or JobType.OTHER)
             if peer:
@@ -195,9 +200,9 @@ class CreditAnomalies:
         event: RunEvent,
         time: int,
         rules: CreditRules,
-        baseline: Decimal | None,
-        source: BaselineSource,
+        learned: float | None,
     ) -> tuple[Severity, Judged]:
+        baseline, source = self._baseline(scenario, event, learned)
         per_item = scenario.history.credits_per_item(time) if event.input_item_count else None
         found = classify(
             event,

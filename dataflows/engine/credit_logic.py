@@ -97,6 +97,7 @@ class CreditLogic(StatefulBatchLogic[PartReport, Decision | CreditRun, bytes]):
             if stage is not None:
                 stage.note_snapshot()
             return b""
+        stage.settle()
         scenarios, files = Scenarios([], []), None
         if self._files is None:
             scenarios.scenarios = list(stage.scenarios)

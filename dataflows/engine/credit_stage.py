@@ -162,6 +162,11 @@ class CreditStage:
                 changes.append(WaitingChange(due, time, lane, arrival, event))
         return StageClock(self._marks, runs, changes, self._swept_at, self._ended_at)
 
+    def settle(self) -> None:
+        """Let go of what no snapshot needs to hold."""
+        for scenario in self.changed:
+            scenario.history.settle()
+
     def note_snapshot(self) -> None:
         """What has changed until now is told, or nobody asks."""
         for scenario in self.changed:

@@ -96,3 +96,34 @@ def test_a_count_beyond_all_doubles_is_learned_as_a_share_of_nothing() -> None:
     history = History()
     history.learn(0, 100, 10**400)
     assert history.credits_per_item(DAY) == 0
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from([0, 1, HOUR // 60, HOUR, 5 * HOUR, DAY, 8 * DAY, -HOUR]),
+        st.one_of(st.sampled_from([0.0, 0.1, 0.3, 24.8, 25.0, 29.76, 5e-324, 1e16 + 2]), st.floats(0, 1e300)),
+    ),
+    max_size=70,
+)
+
+
+@given(steps, st.integers(0, 6))
+def test_what_is_kept_in_order_changes_no_baseline_and_no_snapshot(steps: list[tuple[int, float]], every: int) -> None:
+    kept, forgetful = History(), History()
+    time = 40 * DAY
+    for number, (gap, credits_total) in enumerate(steps):
+        time += gap
+        forgetful.settle()
+        near, exactly = kept.pass_time(time), forgetful.baseline(time)
+        if near is None or exactly is None:
+            assert near is exactly
+        else:
+            assert near == pytest.approx(float(exactly), rel=1e-9, abs=0)
+        if every and number % every == 0:
+            assert kept.said() == exactly or exactly is None
+        for one in (kept, forgetful):
+            one.learn(time, credits_total, None)
+    kept.settle()
+    forgetful.settle()
+    assert kept == forgetful
+    assert kept == History(kept.times, kept.credits, kept.per_item, kept.stretches, kept.newest)
