@@ -54,7 +54,7 @@ def append(connection: sa.Connection, entries: Sequence[LedgerEntry]) -> list[Re
     """
     if not entries:
         return []
-    connection.execute(_PLAN_ANEW)
+    connection.execute(_BY_INDEX)
     heads = _locked_heads(connection, {entry.tenant_id for entry in entries})
     first, others = entries[:_FIRST], entries[_FIRST:]
     known = _known(connection, first)
@@ -122,9 +122,9 @@ _asked = _arrays(tenant_id=_runs.c.tenant_id, workflow_id=_runs.c.workflow_id, e
 _KNOWN = sa.select(*COLUMNS).join_from(_asked, _runs, sa.and_(*(_runs.c[one.name] == one for one in _asked.c)))
 
 
-# The driver prepares statements that come often, and the server keeps their plan. A plan from when the ledger was small
+# The driver prepares statements that come often, and the server keeps their plans. One from when the ledger was small
 # reads it whole, which takes 80 ms a look-up at 150,000 rows, until statistics are gathered.
-_PLAN_ANEW = sa.text("SET LOCAL plan_cache_mode = force_custom_plan")
+_BY_INDEX = sa.text("SET LOCAL enable_seqscan = off")
 
 
 def _locked_heads(connection: sa.Connection, tenants: Iterable[str]) -> dict[str, Head]:
