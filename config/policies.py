@@ -93,7 +93,7 @@ class _Credits(_Section):
 
 
 class _SpendRate(_Section):
-    enabled: bool = False
+    enabled: bool = True
 
 
 class _Silence(_Section):

@@ -69,8 +69,7 @@ class CreditsPolicy(msgspec.Struct, frozen=True, kw_only=True):
 class SpendRatePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Whether what is spent in an hour and from week to week is watched (50.9); of a tenant, not of a workflow."""
 
-    #: Off by default: it remembers 25 KB for each workflow that spends.
-    enabled: bool = False
+    enabled: bool = True
 
 
 class SilencePolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -106,9 +106,10 @@ class Series(msgspec.Struct, array_like=True, gc=False):
     def judge(self, hour: int, at: datetime, total: float, runs: int, explained: float = 0.0) -> Burst | None:
         """Judge an hour's sum, then learn it; the first of an episode is told, unless workflows were told of it. 10 µs.
 
-        `at` is the hour's begin; `explained` is what workflows spent too much in it, and were told of.
+        `at` is the hour's begin; `explained` is what workflows spent too much in it, and were told of. The day gets
+        what no burst explains: one that was told is no slow rise.
         """
-        self.day_total += total
+        self.day_total += total - explained
         usual = self.rate.usual.expected(at)
         score = self.rate.score(at, total)
         if usual is None:
@@ -131,6 +132,7 @@ class Series(msgspec.Struct, array_like=True, gc=False):
         if score < ALARM and not is_going_on:
             return None
         self.burst = hour
+        self.day_total += usual - (total - explained)
         return None if is_going_on else Burst(score, usual, limit)
 
     def end_day(self, hour: int) -> Rise | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.credit_profiles import load_profile
 from config.policies import parse_policies
 from dataflows.credit_runs import CreditRun
-from dataflows.engine.credit_logic import PARTS, CreditLogic, credit_logic, to_parts
+from dataflows.engine.credit_logic import PARTS, SNAPSHOT_VERSION, CreditLogic, credit_logic, to_parts
 from dataflows.engine.credit_records import CreditReport
 from dataflows.engine.detector_sets import CreditFactory
 from dataflows.engine.host import Host, Item
@@ -102,7 +102,7 @@ def test_a_store_of_another_version_is_refused() -> None:
     cluster.process(0, some_weeks(0, steps=5))
     (logic,) = [one for one in cluster._parts.values() if one._part == 0]
     snapshot = bytearray(logic.snapshot())
-    assert snapshot[1] == 1
+    assert snapshot[1] == SNAPSHOT_VERSION
     snapshot[1] = 9
     with pytest.raises(UnusableStoreError, match="version 9"):
         cluster._build(bytes(snapshot))

@@ -145,6 +145,13 @@ def test_what_a_workflow_was_told_of_is_not_told_of_the_tenant_too() -> None:
     assert kinds(decided(runs, DAY * 25)) == [(ReasonCode.SPEND_BURST, "wf1")]
 
 
+def test_what_was_told_as_a_burst_is_not_told_as_a_rise_too() -> None:
+    at = DAY * 32 + HOUR * 9
+    burst = [(at + timedelta(minutes=n / 20), "wf1", 10.0) for n in range(1_000)]
+    runs = by_time(steady(50, seed=1), steady(50, seed=2, workflow="wf2"), burst)
+    assert kinds(decided(runs, DAY * 50)) == [(ReasonCode.SPEND_BURST, "wf1")]
+
+
 def test_workflows_that_spend_nothing_any_more_are_forgotten() -> None:
     detector = SpendAnomalies()
     tenant = detector.begin("t_acme", to_micros(T0))
