@@ -11,6 +11,7 @@ from config.logs import configure_logs
 from config.settings import load_settings
 from lifecycle.channels import close_senders, make_senders
 from lifecycle.jobs import WorkerEndedError, WorkerTiming, build_app, conninfo_of, run_worker
+from lifecycle.notion.sync import make_sync
 from lifecycle.options import LifecycleOptions
 from lifecycle.platform import HttpPlatform
 from lifecycle.storm import StormPolicy
@@ -45,7 +46,8 @@ def worker(
     )
     senders = make_senders(settings)
     platform = HttpPlatform(settings.platform)
-    app = build_app(conninfo_of(url), engine, senders, publish, timing, options, platform)
+    notion = make_sync(settings.notion, engine, options)
+    app = build_app(conninfo_of(url), engine, senders, publish, timing, options, platform, notion)
     try:
         with credentials:
             asyncio.run(run_worker(app, timing, with_events=events))
@@ -54,5 +56,7 @@ def worker(
         raise typer.Exit(1) from None
     finally:
         platform.close()
+        if notion is not None:
+            notion.notion.close()
         close_senders(senders)
         engine.dispose()

@@ -53,6 +53,16 @@ CREDIT_JOBS = Counter(
     "Tries of credit monitoring's weekly jobs, by what became of them.",
     ["job", "outcome"],
 )
+NOTION_PAGES = Counter(
+    "breakwater_notion_pages_total",
+    "Attempts to write pages in Notion, by what they are of and outcome.",
+    ["kind", "outcome"],
+)
+NOTION_STAGES = Counter(
+    "breakwater_notion_stages_total",
+    "Pages of cases that were changed in Notion and read from there, by what came of it.",
+    ["outcome"],
+)
 BLOCK_SKIPPED = Counter(
     "breakwater_block_skipped_total",
     "Credential blocks not applied because of the automation's status.",

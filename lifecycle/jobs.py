@@ -12,6 +12,8 @@ from procrastinate import builtin_tasks, jobs, retry, signals
 from lifecycle.channels import Senders
 from lifecycle.delivery import Delivering, Publisher, Tried, deliver_notification, publish_event
 from lifecycle.kinds import DeliveryOutcome
+from lifecycle.notion.schedule import NOTION_QUEUE, add_notion_schedule
+from lifecycle.notion.sync import NotionSync
 from lifecycle.options import LifecycleOptions
 from lifecycle.outages import Breaker
 from lifecycle.outbox import (
@@ -112,6 +114,7 @@ def build_app(
     timing: WorkerTiming,
     options: LifecycleOptions,
     platform: Platform | None = None,
+    notion: NotionSync | None = None,
 ) -> procrastinate.App:
     """The worker's application. Without `publish` events stay in the outbox until a worker that has one comes.
 
@@ -145,6 +148,8 @@ def build_app(
             publish_event(engine, event_id, publish)
 
     add_schedules(app, engine, platform, options)
+    if notion is not None:
+        add_notion_schedule(app, notion)
 
     # No `lock`: a lock that its dead holder never gave back would stop the rescue itself.
     @app.periodic(cron=timing.rescue_schedule)
@@ -176,6 +181,8 @@ async def run_worker(app: procrastinate.App, timing: WorkerTiming, *, with_event
     }
     if with_events:
         places[EVENTS_QUEUE,] = _EVENTS_AT_ONCE
+    if any(task.queue == NOTION_QUEUE for task in app.tasks.values()):
+        places[NOTION_QUEUE,] = 1
     # Each job that runs has a thread; the loop's own pool may be smaller.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(sum(places.values()), "job"))
     workers: list[asyncio.Task[None]] = []

@@ -32,6 +32,8 @@ class LifecycleOptions:
     #: Those of Slack, webhook and on-call that are set up; email and in-app always are.
     channels: frozenset[Channel] = frozenset()
     guard: GuardPolicy = field(default_factory=GuardPolicy)
+    #: Whether cases have pages in Notion.
+    case_pages: bool = False
     #: Files of credit monitoring: the baselines in force, the folder of weekly reviews, and the URL of their archive.
     baselines_path: Path = Path("config/credit-baselines.json")
     reviews_dir: Path = Path("runs/CREDIT_REVIEWS")
@@ -55,6 +57,7 @@ class LifecycleOptions:
                 if address is not None
             ),
             guard=GuardPolicy(**settings.guard.model_dump()),
+            case_pages=settings.notion is not None and settings.notion.cases is not None,
             baselines_path=settings.credit_baselines_path,
             reviews_dir=settings.reviews_dir,
             reviews_archive=settings.reviews_archive,

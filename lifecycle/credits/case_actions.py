@@ -95,7 +95,7 @@ def _do(
         case CaseAction.SLACK_ALERT | CaseAction.SLACK_ESCALATE:
             return ActionResult.PLANNED if Channel.SLACK in options.channels else ActionResult.NOT_CONFIGURED
         case CaseAction.PAGE_LOCK:
-            return ActionResult.NOT_CONFIGURED  # there are no pages
+            return ActionResult.PLANNED if options.case_pages else ActionResult.NOT_CONFIGURED
         case CaseAction.WEEKLY_REVIEW:
             return ActionResult.PLANNED
     return ActionResult.DONE

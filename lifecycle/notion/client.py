@@ -93,6 +93,11 @@ class Schema(msgspec.Struct, frozen=True):
     properties: dict[str, Property]
 
 
+class _Blocks(msgspec.Struct, frozen=True):
+    results: list[Block]
+    next_cursor: str | None = None
+
+
 class _Named(msgspec.Struct, frozen=True):
     id: str
 
@@ -168,10 +173,16 @@ class NotionClient:
         """The user that we are to Notion."""
         return self._ask("GET", "users/me", _Named).id
 
-    def read_children(self, block_id: str, cursor: str | None = None) -> Found:
-        """The blocks of a page; at most 100 an answer."""
-        start = "" if cursor is None else f"&start_cursor={cursor}"
-        return self._ask("GET", f"blocks/{block_id}/children?page_size=100{start}", Found)
+    def read_children(self, page_id: str) -> list[Block]:
+        """All blocks of a page, but for those inside of others. A request for each hundred."""
+        blocks: list[Block] = []
+        cursor = ""
+        while True:
+            found = self._ask("GET", f"blocks/{page_id}/children?page_size=100{cursor}", _Blocks)
+            blocks += found.results
+            if found.next_cursor is None:
+                return blocks
+            cursor = f"&start_cursor={found.next_cursor}"
 
     def append_children(self, block_id: str, children: Sequence[Properties]) -> None:
         """Add blocks at a page's end, at most 100 at once."""

@@ -1,0 +1,181 @@
+"""The pages of the ledger's rows: each tenant's ledger is gone through in its order, once (50.1, 50.5)."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from lifecycle import tables
+from lifecycle.kinds import CaseAction, CaseSeverity
+from lifecycle.notion.columns import IDENTITY, RUN_STATUSES
+from lifecycle.notion.due_pages import BATCH, with_pages
+from lifecycle.notion.kinds import NotionCursor, NotionKind
+from lifecycle.notion.page_writer import Wanted
+from lifecycle.notion.values import Content
+
+_runs, _heads, _joined = tables.credit_runs.c, tables.credit_ledger_heads.c, tables.credit_case_runs.c
+_cursors, _pages = tables.notion_cursors.c, tables.notion_pages.c
+
+#: A link that a sender chose and that people are shown.
+_SAFE_LINK = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?/[!-~]*")
+
+#: The gravest first.
+_SEVERITIES = ("SEV0", "SEV1", "SEV2", "SEV3", "SEV4")
+
+
+def due_runs(connection: sa.Connection, min_severity: str) -> list[Wanted]:
+    """Rows without a page, at most `BATCH`: those of SEV0 cases, else those that did not work, else the next.
+
+    Less grave runs are passed over. A row that is tried has a row of `notion_pages`, so it is not lost when the
+    cursor, which is moved here, goes on.
+    """
+    severities = _SEVERITIES[: _SEVERITIES.index(min_severity) + 1]
+    return _of_cases(connection) or _to_repeat(connection) or _next(connection, severities)
+
+
+def count_behind(connection: sa.Connection) -> int:
+    """How many rows of all ledgers were not looked at yet; of tenants that were never looked at too."""
+    behind: int = connection.execute(
+        sa.select(sa.func.coalesce(sa.func.sum(_heads.seq - _position()), 0)).select_from(_heads_and_cursors())
+    ).scalar_one()
+    return behind
+
+
+def _of_cases(connection: sa.Connection) -> list[Wanted]:
+    """Their pages shall be locked soon, however long the ledger is."""
+    query = with_pages(
+        sa.select(tables.credit_runs).join(
+            tables.credit_case_runs,
+            sa.and_(
+                _joined.tenant_id == _runs.tenant_id,
+                _joined.workflow_id == _runs.workflow_id,
+                _joined.execution_id == _runs.execution_id,
+            ),
+        ),
+        NotionKind.RUN,
+        _runs.tenant_id,
+        _object_id(),
+    )
+    due = connection.execute(
+        query.where(_joined.severity == CaseSeverity.SEV0, _pages.id.is_(None)).order_by(_joined.joined_at).limit(BATCH)
+    )
+    return _distinct(due)
+
+
+def _to_repeat(connection: sa.Connection) -> list[Wanted]:
+    due = connection.execute(
+        sa.select(tables.credit_runs)
+        .join(
+            tables.notion_pages,
+            sa.and_(_pages.tenant_id == _runs.tenant_id, sa.cast(_pages.object_id, sa.BigInteger) == _runs.seq),
+        )
+        .where(
+            _pages.kind == NotionKind.RUN,
+            _pages.digest.is_(None),
+            sa.or_(_pages.not_before.is_(None), _pages.not_before <= sa.func.clock_timestamp()),
+        )
+        .order_by(_pages.not_before)
+        .limit(BATCH)
+    )
+    return _distinct(due)
+
+
+def _next(connection: sa.Connection, severities: Sequence[str]) -> list[Wanted]:
+    """The next rows of the tenant whose cursor has waited longest, of those that have any."""
+    while True:
+        tenant = connection.execute(
+            sa.select(_heads.tenant_id, _heads.seq, _position().label("position"))
+            .select_from(_heads_and_cursors())
+            .where(_heads.seq > _position())
+            .order_by(_cursors.moved_at.nulls_first(), _heads.tenant_id)
+            .limit(1)
+        ).first()
+        if tenant is None:
+            return []
+        query = with_pages(sa.select(tables.credit_runs), NotionKind.RUN, _runs.tenant_id, _object_id())
+        rows = connection.execute(
+            query.where(
+                _runs.tenant_id == tenant.tenant_id,
+                _runs.seq > tenant.position,
+                _runs.seq <= tenant.seq,
+                _runs.severity.in_(severities),
+                _pages.id.is_(None),
+            )
+            .order_by(_runs.seq)
+            .limit(BATCH)
+        ).all()
+        # All before the first of them are done, or tried.
+        seq = rows[0].seq - 1 if rows else tenant.seq
+        connection.execute(_MOVE, {"kind": NotionCursor.RUNS, "key": tenant.tenant_id, "seq": seq})
+        if rows:
+            return [_wanted(row) for row in rows]
+
+
+def _heads_and_cursors() -> sa.Join:
+    return sa.outerjoin(
+        tables.credit_ledger_heads,
+        tables.notion_cursors,
+        sa.and_(_cursors.kind == NotionCursor.RUNS, _cursors.key == _heads.tenant_id),
+    )
+
+
+def _position() -> sa.ColumnElement[int]:
+    return sa.func.coalesce(_cursors.seq, 0)
+
+
+def _object_id() -> sa.ColumnElement[str]:
+    return sa.cast(_runs.seq, sa.Text)
+
+
+def _distinct(rows: sa.CursorResult[Any]) -> list[Wanted]:
+    """A run may be of two cases, when one was reopened."""
+    return list({(row.tenant_id, row.seq): _wanted(row) for row in rows}.values())
+
+
+def _wanted(run: sa.Row[Any]) -> Wanted:
+    id_column, same = IDENTITY[NotionKind.RUN]
+    link = run.artifacts_link
+    return Wanted(
+        kind=NotionKind.RUN,
+        tenant_id=run.tenant_id,
+        object_id=str(run.seq),
+        version=1,  # the ledger is never rewritten
+        content=Content(
+            title=run.execution_id,
+            columns={
+                "Run_ID": run.execution_id,
+                "Timestamp": run.occurred_at,
+                "Tenant_ID": run.tenant_id,
+                "Workflow_ID": run.workflow_id,
+                "Scenario_Name": run.scenario_name or run.scenario,
+                "Scenario_ID": run.scenario_id or run.scenario,
+                "Job_Type": run.job_type,
+                "Status": RUN_STATUSES.get(run.status, run.status),
+                "Credits_Total": run.credits_total,
+                "Credits_In": run.credits_in,
+                "Credits_Out": run.credits_out,
+                "Model": run.model,
+                "Input_Tokens": run.input_tokens,
+                "Output_Tokens": run.output_tokens,
+                "Artifacts_Link": link if link is not None and _SAFE_LINK.fullmatch(link) else None,
+                "Severity": run.severity,
+                "Risk_Flags": run.risk_flags,
+                "Risk_Summary": run.risk_summary,
+                "Misconfig_Likelihood": run.misconfig_likelihood,
+                "Baseline_Expected_Credits": run.baseline_credits,
+                "Variance_Multiplier": run.variance_multiplier,
+            },
+        ),
+        id_column=id_column,
+        same=same,
+        lock=CaseAction.PAGE_LOCK in run.actions,
+    )
+
+
+_INSERT = insert(tables.notion_cursors)
+_MOVE = _INSERT.on_conflict_do_update(
+    index_elements=["kind", "key"],
+    set_={"seq": _INSERT.excluded.seq, "moved_at": sa.func.clock_timestamp()},
+)
