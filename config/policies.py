@@ -83,6 +83,7 @@ class _StuckExecutions(_Section):
 class _CircuitBreaker(_Section):
     threshold: CountFromOne = 1
     window: Annotated[PositiveDuration, AfterValidator(_at_most_a_week)] = timedelta(0)
+    min_stuck_ratio: Ratio | None = None
     half_open_after: Annotated[PositiveDuration, AfterValidator(_at_most_a_day)] | None = None
     probe_lease: Annotated[PositiveDuration, AfterValidator(_at_most_a_week)] | None = None
 

@@ -41,6 +41,8 @@ _PAIRS = (
     _Pair("Runs in the window", "runs", "min_runs", "at least ", None),
     _Pair("Stuck executions in the window", "stuck_count", "threshold", "at least ", "stuck_threshold"),
     _Pair("Newest of them", "newest_stuck_at"),
+    _Pair("Executions that ended or got stuck in the window", "execution_count"),
+    _Pair("Share of them that got stuck", "stuck_ratio", "min_stuck_ratio", "at least ", "stuck_threshold"),
     _Pair("Last sign of life", "last_activity_at"),
     _Pair("Called stuck", "stuck_at"),
     _Pair("Moved again with", "status"),

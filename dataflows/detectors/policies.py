@@ -36,6 +36,8 @@ class CircuitBreakerPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     threshold: int = 5
     window: timedelta = timedelta(minutes=60)
+    #: At least this share of the executions that ended or got stuck in `window` must have got stuck (40.2); None: any.
+    min_stuck_ratio: float | None = None
     #: How long after a blacklisting one execution is let through to see whether the workflow works again (40.2); None:
     #: a person releases it.
     half_open_after: timedelta | None = None

@@ -8,6 +8,7 @@ from dataflows.detectors.circuit_breaker import LONGEST_WINDOW
 from dataflows.detectors.stuck_executions import CALLED_HORIZON
 from dataflows.engine.detector_sets import Detectors
 from dataflows.engine.workflow import Workflow
+from dataflows.times import NEVER
 
 #: Of the lane's age, microseconds, without anything that concerned the workflow.
 QUIET_FOR = 7 * 24 * 3600 * 1_000_000
@@ -35,6 +36,8 @@ def is_forgettable(workflow: Workflow, detectors: Detectors, quiet_for: int) -> 
         detectors.stuck_executions.asked_for,
         LONGEST_WINDOW,
     )
-    if stuck.called or stuck.archived or breaker is not None:
+    # A breaker that has only seen executions end knows nothing that is older than its window.
+    has_counted = breaker is not None and (breaker.newest != NEVER or breaker.released_at != NEVER)
+    if stuck.called or stuck.archived or has_counted:
         looks_back = max(looks_back, CALLED_HORIZON)
     return quiet_for > looks_back

@@ -183,6 +183,8 @@ class Judge:
         execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
         if status in TERMINAL:
             before = self.on_end(workflow, event, time, arrival, watermark, out, record)
+            if before is None and status in PLAIN_END:
+                self._count_end(workflow, time)
         elif self._detectors_of(workflow).stuck_executions.timeouts[status] is None:
             return
         else:
@@ -220,7 +222,9 @@ class Judge:
         if workflow.rhythm is not None or (workflow.changes and workflow.changes[0].time <= watermark):
             self._advance_in_full(workflow, watermark, out)
         elif pending is not None:
-            detector = self._detectors_of(workflow).stuck_executions
+            detectors = self._detectors_of(workflow)
+            detector = detectors.stuck_executions
+            counts_ends = detectors.circuit_breaker.min_ratio is not None
             count = 0
             for run in pending:
                 time = run.time
@@ -231,7 +235,8 @@ class Judge:
                     self._fire(workflow, time, out)
                 status = run.status
                 if (
-                    stuck.called is not None
+                    counts_ends
+                    or stuck.called is not None
                     or stuck.ended_again is not None
                     or stuck.archived is not None
                     or status is _TIMED_OUT
@@ -288,6 +293,15 @@ class Judge:
             else:
                 self._apply(workflow, one)
 
+    def _count_end(self, workflow: Workflow, time: int) -> None:
+        """Tell the breaker of an execution that ended by itself, where it compares with those."""
+        breaker = self._detectors_of(workflow).circuit_breaker
+        if breaker.min_ratio is None:
+            return
+        if workflow.breaker is None:
+            workflow.breaker = CircuitBreakerState()
+        breaker.on_ended(workflow.breaker, time, self.breaker_changes)
+
     def _is_begin(self, workflow: Workflow, run: Run) -> bool:
         """Whether this is the first event of its execution, of those judged."""
         stuck, name = workflow.stuck, run.execution_id
@@ -312,6 +326,8 @@ class Judge:
         again = workflow.stuck.ended_again
         asks = run.status not in PLAIN_END or (again is not None and run.execution_id in again)
         ended = self._ended_at(workflow, run.execution_id, run.time, run.arrival) if asks else None
+        if ended is None and run.status in PLAIN_END:
+            self._count_end(workflow, run.time)
         self._judge(workflow, run, ended, None, out)
 
     def _ended_at(self, workflow: Workflow, execution_id: str, time: int, arrival: int) -> Ended | None:

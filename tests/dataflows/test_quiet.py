@@ -94,6 +94,26 @@ def test_a_workflow_leaves_when_nothing_of_it_matters(given: list[Line], stays: 
     assert (remembered(host) == set()) is (stays != FOR_EVER)
 
 
+def test_a_workflow_of_which_only_ends_were_counted_leaves_like_others() -> None:
+    factory = detectors({"defaults": {"circuit_breaker": {"min_stuck_ratio": 0.5}}})
+    host = Host(lambda: Lane(factory.of, Room(), Watermark(micros(LATENESS)), factory.resolution), None)
+    host.process(*taken([encode(started(0)), encode(ended(1))]))
+    host.snapshot(b"")
+    days_pass(host, 1 * DAY, 2)
+    (workflow,) = (one for one in host.lane.workflows() if one.workflow_id == "wf1")
+    assert workflow.breaker is not None
+    assert workflow.breaker.ended is not None
+    days_pass(host, 3 * DAY, 8)
+    assert remembered(host) == set()
+
+
+def test_without_a_ratio_nothing_is_remembered_of_executions_that_ended() -> None:
+    host = Host(new_lane, None)
+    host.process(*taken([encode(ended(number, f"x{number}")) for number in range(50)]))
+    days_pass(host, 1 * DAY, 1)
+    assert {workflow.breaker for workflow in host.lane.workflows()} == {None}
+
+
 def test_a_clock_that_is_a_year_ahead_makes_nobody_forgotten() -> None:
     host = Host(new_lane, None)
     host.process(*taken([encode(ended(0))]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fractions import Fraction
+from math import ceil
 
 from tests.reference.decisions import Decision, build, newest_evidence
 from tests.reference.lines import TERMINAL, Fields
@@ -13,6 +15,8 @@ from tests.reference.readings import Archived, Readings
 
 Workflow = tuple[str, str]
 ExecutionKey = tuple[str, str, str]
+
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Breaker:
     recovered: set[str] = field(default_factory=set)
     released_at: list[datetime] = field(default_factory=list)
     blacklisted: bool = False
+    ended: list[datetime] = field(default_factory=list)
 
 
 class StuckOracle:
@@ -73,6 +78,7 @@ class StuckOracle:
         self._executions: dict[ExecutionKey, Execution] = {}
         self._breakers: dict[Workflow, Breaker] = {}
         self._archived: list[tuple[str, str, str | None, datetime]] = []
+        self._have_ended: set[ExecutionKey] = set()
         self._watermark: datetime | None = None
         self._decisions: list[Decision] = []
 
@@ -133,6 +139,10 @@ class StuckOracle:
     def _judge_run(self, item: Item, *, clock: datetime, is_late: bool) -> None:
         fields = item.fields
         key = (fields["tenant_id"], fields["workflow_id"], fields["execution_id"])
+        if fields["status"] in TERMINAL and key not in self._have_ended:
+            self._have_ended.add(key)
+            if fields["status"] != "timed_out":
+                self._end(key[:2], item.at)
         execution = self._executions.setdefault(key, Execution(fields["automation_version_id"]))
         if execution.unwatched or execution.timed_out or self._is_archived(key, execution):
             return
@@ -271,6 +281,10 @@ class StuckOracle:
         }
         if breaker.blacklisted or policy.threshold is None or len(counted) < policy.threshold:
             return
+        if policy.min_stuck_ratio is not None:
+            executions = len(counted) + self._ended_within(breaker, newest, policy.window)
+            if Fraction(len(counted), executions) < policy.min_stuck_ratio:
+                return
         breaker.blacklisted = True
         self._decisions.append(
             build(
@@ -292,14 +306,30 @@ class StuckOracle:
             )
         )
 
+    def _end(self, workflow: Workflow, at: datetime) -> None:
+        """An execution ended by itself."""
+        breaker = self._breaker(workflow)
+        if not breaker.blacklisted and not any(at <= released for released in breaker.released_at):
+            breaker.ended.append(at)
+
+    @staticmethod
+    def _ended_within(breaker: Breaker, newest: datetime, window: timedelta) -> int:
+        """Ends in the minutes that (newest - window, newest] touches, none forgotten before the newest end."""
+        if not breaker.ended:
+            return 0
+        length = ceil(window / _MINUTE) * _MINUTE
+        first = max(_minute(newest - window), _minute(max(breaker.ended)) - length)
+        return sum(first <= _minute(at) <= newest for at in breaker.ended)
+
     def _release(self, item: Item) -> None:
         breaker = self._breaker((item.fields["tenant_id"], item.fields["workflow_id"]))
         breaker.released_at.append(item.at)
         breaker.blacklisted = False
         if self._readings.late_release_clears_newer:
-            breaker.stuck = []
+            breaker.stuck, breaker.ended = [], []
         else:
             breaker.stuck = [one for one in breaker.stuck if one[1] > item.at]
+            breaker.ended = [at for at in breaker.ended if at > item.at]
 
     def _archive(self, item: Item) -> None:
         change = item.fields
@@ -341,3 +371,7 @@ class StuckOracle:
 
 def _begins_after(item: Item, at: datetime) -> bool:
     return item.fields["status"] in ("queued", "started") and item.at > at
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)

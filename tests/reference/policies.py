@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from fractions import Fraction
 from typing import Any
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -49,6 +50,7 @@ class BreakerPolicy:
 
     threshold: int | None
     window: timedelta
+    min_stuck_ratio: Fraction | None = None
 
 
 def duration(text: str) -> timedelta:
@@ -97,7 +99,10 @@ def stuck_policy(policies: dict[str, Any] | None, tenant: str, workflow: str) ->
 def breaker_policy(policies: dict[str, Any] | None, tenant: str, workflow: str) -> BreakerPolicy:
     """The `circuit_breaker` section in force."""
     values = section(policies, tenant, workflow, "circuit_breaker")
-    return BreakerPolicy(values["threshold"], duration(values["window"]))
+    ratio = values.get("min_stuck_ratio")
+    return BreakerPolicy(
+        values["threshold"], duration(values["window"]), None if ratio is None else Fraction(str(ratio))
+    )
 
 
 def silence_limit(policies: dict[str, Any] | None) -> timedelta | None:

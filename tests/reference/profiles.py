@@ -92,7 +92,11 @@ def _sections(rng: Random, share: float) -> Fields:
             "run_timeout": ("61s", "90s", "2m", "2m", "5m", "10m"),
             "queue_timeout": (None, "2m", "3m", "5m"),
         },
-        "circuit_breaker": {"threshold": (1, 2, 3, 4, 5), "window": ("5m", "10m", "60m")},
+        "circuit_breaker": {
+            "threshold": (1, 2, 3, 4, 5),
+            "window": ("5m", "10m", "60m"),
+            "min_stuck_ratio": (None, 0.1, 0.2, 0.25, 0.5, 1),
+        },
     }
     chosen = {
         name: {key: rng.choice(options) for key, options in keys.items() if rng.random() < share}

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from dataflows.decisions import Decision, DecisionKind, ReasonCode
+from dataflows.detectors.circuit_breaker import CircuitBreaker, CircuitBreakerState
+from dataflows.detectors.policies import CircuitBreakerPolicy
 from tests.given import (
     DAY,
     HOUR,
@@ -22,6 +24,7 @@ from tests.given import (
     recovered,
     released,
     replay,
+    run,
     short,
     started,
     stuck,
@@ -388,3 +391,109 @@ def test_everything_that_a_decision_says() -> None:
         evidence=["r:started:0", "b:timed_out:31", "a:timed_out:32"],
         detail={"stuck_count": 3, "execution_ids": ["a", "b", "r"], "reason": "auto:stuck:3"},
     )
+
+
+#: Half of the executions that ended or got stuck in the hour must have got stuck.
+HALF = {"circuit_breaker": {"threshold": 3, "min_stuck_ratio": 0.5}}
+
+
+def well(*moments: float) -> list[Line]:
+    """Executions y0, y1, ... end well at these moments."""
+    return [ended(at, f"y{number}") for number, at in enumerate(moments)]
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        pytest.param(reported(0, 1, 2), [blacklist(2, "a b c")], id="nothing but stuck executions"),
+        pytest.param([*well(0, 0, 1), *reported(1, 2, 3)], [blacklist(3, "a b c")], id="exactly the ratio"),
+        pytest.param([*well(0, 0, 1, 1), *reported(1, 2, 3)], [], id="one more that ended: less than it"),
+        pytest.param(
+            [*well(0, 0, 1, 1), *reported(1, 2, 3, 4)],
+            [blacklist(4, "a b c d")],
+            id="looked at again with each execution that gets stuck",
+        ),
+        pytest.param(
+            [*well(4.99, 4.99, 4.99, 4.99), *reported(HOUR + 5, HOUR + 5.5, HOUR + 5.75)],
+            [blacklist(HOUR + 5.75, "a b c")],
+            id="the minute before the window's begin does not count",
+        ),
+        pytest.param(
+            [*well(5, 5.5, 5.5, 5.99), *reported(HOUR + 5, HOUR + 5.5, HOUR + 5.75)],
+            [],
+            id="the minute in which the window begins counts whole",
+        ),
+        pytest.param(
+            [*well(0, 0, 1), run(1, "failure", "f", http_status=500), *reported(1, 2, 3)],
+            [],
+            id="a failure is an end like another",
+        ),
+        pytest.param(
+            [*well(0, 0), *(ended(0.5 + number, "again") for number in range(3)), *reported(1, 2, 3)],
+            [blacklist(3, "a b c")],
+            id="an execution ends once",
+        ),
+        pytest.param(
+            [
+                *(started(0, "r"), *well(1, 1, 1), *reported(T), ended(T + 1, "r")),
+                *(timed_out(T + 2, "b"), timed_out(T + 3, "c")),
+            ],
+            [],
+            id="one that has recovered and ended is one that ended",
+        ),
+        pytest.param(
+            [*well(0, 0, 1), ended(1, "z", workflow_id="wf2"), *reported(1, 2, 3)],
+            [blacklist(3, "a b c")],
+            id="those of another workflow don't count",
+        ),
+        pytest.param(
+            [*well(0, 0, 0, 0), released(1), *reported(1.5, 2, 3)],
+            [blacklist(3, "a b c")],
+            id="a release clears them as well",
+        ),
+        pytest.param(
+            [released(2), tick(HOUR), *well(1, 1, 1, 1), *reported(2.5, 3, 3)],
+            [blacklist(3, "a b c")],
+            id="late ones from before a release don't count",
+        ),
+        pytest.param([tick(HOUR), *well(0, 0, 1, 1), *reported(1, 2, 3)], [], id="late ones count on arrival"),
+        pytest.param(
+            [*(started(0, name) for name in "abc"), *well(T, T, T, T), tick(T + 1)],
+            [blacklist(T, "a b c")],
+            id="one that ends when another gets stuck ends after it",
+        ),
+        pytest.param(
+            [*well(10, 10, 10, 10), tick(3 * HOUR), *reported(3, 2, 1)],
+            [blacklist(1, "a b c")],
+            id="those that ended later than the newest got stuck don't count",
+        ),
+        pytest.param(
+            [configured(0, 1001, window_minutes=10), *well(0, 0, 0, 5), *reported(11, 12, 13)],
+            [blacklist(13, "a b c")],
+            id="in the window that is in force",
+        ),
+    ],
+)
+def test_with_a_ratio_enough_of_all_executions_must_have_got_stuck(given: list[Line], then: list[Said]) -> None:
+    assert blacklists(given, HALF) == then
+
+
+def test_a_decision_by_a_ratio_says_of_how_many() -> None:
+    policies = {"circuit_breaker": {"threshold": 3, "min_stuck_ratio": 0.1}}
+    given = [*well(*(number / 2 for number in range(17))), *reported(9, 9, 9)]
+    (decision,) = (one for one in decisions(given, policies=policies) if one.kind is DecisionKind.BLACKLIST_WORKFLOW)
+    assert decision.observed == {
+        "stuck_count": 3,
+        "newest_stuck_at": time(9),
+        "execution_count": 20,
+        "stuck_ratio": 0.15,
+    }
+    assert decision.threshold == {"threshold": 3, "window_seconds": 3600.0, "min_stuck_ratio": 0.1}
+
+
+def test_what_is_remembered_of_ends_is_bounded_by_the_window() -> None:
+    breaker, state = CircuitBreaker(CircuitBreakerPolicy(min_stuck_ratio=0.5), 1), CircuitBreakerState()
+    for second in range(0, 24 * 3600, 7):
+        breaker.on_ended(state, second * 1_000_000)
+    assert state.ended is not None
+    assert len(state.ended) == 61

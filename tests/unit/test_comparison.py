@@ -56,6 +56,16 @@ def test_ages_have_one_unit(seconds: float, shown: str) -> None:
             id="a rule that is off",
         ),
         pytest.param(
+            {"stuck_count": 12, "execution_count": 80, "stuck_ratio": 0.15},
+            {"threshold": 5, "min_stuck_ratio": 0.1},
+            [
+                Row("Stuck executions in the window", "12", "at least 5"),
+                Row("Executions that ended or got stuck in the window", "80", None),
+                Row("Share of them that got stuck", "15 %", "at least 10 %"),
+            ],
+            id="a share of stuck executions",
+        ),
+        pytest.param(
             {"last_activity_at": "2026-03-02T07:30:00+00:00"},
             {"run_timeout_seconds": 1800.0, "queue_timeout_seconds": None},
             [

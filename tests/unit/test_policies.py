@@ -126,6 +126,9 @@ LIMITS: list[tuple[str, str, Any, Any, str]] = [
     ("circuit_breaker", "threshold", 1, 0, "input should be greater than or equal to 1"),
     ("circuit_breaker", "window", "7d", "169h", "must be at most 7d"),
     ("circuit_breaker", "window", "1s", "0s", "must be longer than nothing"),
+    ("circuit_breaker", "min_stuck_ratio", 0.001, 0, "input should be greater than 0"),
+    ("circuit_breaker", "min_stuck_ratio", 1, 1.001, "input should be less than or equal to 1"),
+    ("circuit_breaker", "min_stuck_ratio", None, "10 %", "input should be a valid number"),
 ]
 
 
