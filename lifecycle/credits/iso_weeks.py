@@ -5,6 +5,9 @@ from datetime import UTC, date, datetime, time, timedelta
 
 WEEK = timedelta(days=7)
 
+#: Years from which all weeks and months near them can be reckoned.
+_FIRST_YEAR, _LAST_YEAR = 2, 9998
+
 _FORM = re.compile(r"(\d{4})-W(\d\d)", re.ASCII)
 
 
@@ -24,6 +27,8 @@ def period_of(week: str) -> tuple[datetime, datetime]:
     found = _FORM.fullmatch(week)
     if found is None:
         raise ValueError("must be a week as in 2026-W04")
+    if not _FIRST_YEAR <= int(found[1]) <= _LAST_YEAR:
+        raise ValueError("must be a week of the years 2 to 9998")
     try:
         monday = date.fromisocalendar(int(found[1]), int(found[2]), 1)
     except ValueError:

@@ -233,7 +233,7 @@ def test_where_weeks_begin(week: str, begin: datetime) -> None:
     assert last_week_before(begin + timedelta(days=7, hours=9)) == week
 
 
-@pytest.mark.parametrize("week", ["2025-W53", "2026-W00", "2026-W60", "2026W04", "2026-W4", ""])
+@pytest.mark.parametrize("week", ["2025-W53", "2026-W00", "2026-W60", "0001-W01", "9999-W01", "2026W04", "2026-W4", ""])
 def test_what_is_no_week(week: str) -> None:
     with pytest.raises(ValueError, match="week"):
         period_of(week)
