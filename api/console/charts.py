@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from math import floor, log10
+from decimal import ROUND_CEILING, Decimal
 
 WIDTH, HEIGHT = 720, 200
 _LEFT, _BOTTOM, _TOP = 64, 24, 12
+#: From here on a number is written with its exponent, whatever its size.
+_HUGE = Decimal("1e300")
 #: So many labels below the columns at most.
 _LABELS = 10
 
@@ -35,15 +36,56 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Dot:
+    """A mark above a column."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A drawing of `WIDTH` by `HEIGHT`."""
 
     title: str
     columns: Sequence[Column]
     lines: Sequence[Line]
+    #: What it shows, in words; empty where its columns are few enough to be read out.
+    summary: str = ""
+    #: Corners of areas behind the columns, and of lines before them, as SVG has them.
+    bands: Sequence[str] = ()
+    curves: Sequence[str] = ()
+    dots: Sequence[Dot] = ()
     left: float = _LEFT
     width: float = WIDTH
     height: float = HEIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where values and columns are on the drawing."""
+
+    top: float
+    step: float
+    slot: float
+
+    def y(self, value: float) -> float:
+        """The height of a value."""
+        return round(_TOP + (HEIGHT - _BOTTOM - _TOP) * (1 - value / self.top), 1)
+
+    def x(self, column: float) -> float:
+        """Where a column begins, or a place within one."""
+        return round(_LEFT + self.slot * column, 1)
+
+    def values(self) -> list[float]:
+        """Those that have a line."""
+        return [number * self.step for number in range(round(self.top / self.step) + 1)]
+
+
+def frame(most: float, count: int) -> Frame:
+    """A frame for so many columns, the highest of which is `most`, above 0."""
+    step = _step(most)
+    return Frame(top=step * -(-most // step), step=step, slot=(WIDTH - _LEFT) / count)
 
 
 def columns(title: str, values: Sequence[tuple[str, Decimal]], *, marked: str | None = None) -> Chart | None:
@@ -51,19 +93,16 @@ def columns(title: str, values: Sequence[tuple[str, Decimal]], *, marked: str | 
     most = max((value for _, value in values), default=Decimal(0))
     if most <= 0:
         return None
-    step = _step(float(most))
-    top = step * -(-float(most) // step)
-    room = HEIGHT - _BOTTOM - _TOP
-    slot = (WIDTH - _LEFT) / len(values)
+    sheet = frame(float(most), len(values))
     every = -(-len(values) // _LABELS)
     return Chart(
         title=title,
         columns=[
             Column(
-                x=round(_LEFT + slot * (number + 0.15), 1),
-                y=round(_TOP + room * (1 - float(value) / top), 1),
-                width=round(slot * 0.7, 1),
-                height=round(room * float(value) / top, 1),
+                x=sheet.x(number + 0.15),
+                y=sheet.y(float(value)),
+                width=round(sheet.slot * 0.7, 1),
+                height=round((HEIGHT - _BOTTOM - _TOP) * float(value) / sheet.top, 1),
                 label=label,
                 below=label if number % every == 0 else "",
                 value=f"{value:,.2f}".rstrip("0").rstrip("."),
@@ -71,14 +110,15 @@ def columns(title: str, values: Sequence[tuple[str, Decimal]], *, marked: str | 
             )
             for number, (label, value) in enumerate(values)
         ],
-        lines=[
-            Line(y=round(_TOP + room * (1 - number * step / top), 1), text=f"{number * step:,.10g}")
-            for number in range(round(top / step) + 1)
-        ],
+        lines=[Line(y=sheet.y(value), text=f"{value:,.10g}") for value in sheet.values()],
     )
 
 
-def _step(most: float) -> float:
-    """The least of 1, 2, 5, 10, … that comes to at most five lines."""
-    size = 10.0 ** floor(log10(most / 5))
+def _step(most: Decimal) -> Decimal:
+    """The least of 1, 2, 5, 10, … that comes to at most five lines. Decimals: sums may be beyond all doubles."""
+    size = Decimal(10) ** (most / 5).adjusted()
     return next(size * factor for factor in (1, 2, 5, 10) if size * factor * 5 >= most)
+
+
+def _text(value: Decimal) -> str:
+    return f"{float(value):,.10g}" if value < _HUGE else f"{value:.0e}"

@@ -42,3 +42,14 @@ def test_columns_stay_within_the_drawing_and_in_proportion(values: list[Decimal]
             float(value / max(values)) * max(one.height for one in chart.columns), abs=0.2
         )
     assert len([one for one in chart.columns if one.below]) <= 10
+
+
+@pytest.mark.parametrize(
+    "value", ["5e-324", "1e308", "1e310"], ids=["the least double", "a large one", "more than all"]
+)
+def test_any_amount_can_be_drawn(value: str) -> None:
+    drawn = columns("Credits", [("a", Decimal(value)), ("b", Decimal(0))])
+    assert drawn is not None
+    assert 0 < drawn.columns[0].height <= HEIGHT
+    assert drawn.columns[1].height == 0
+    assert len(drawn.lines) <= 6
