@@ -7,7 +7,7 @@ the event ids are the same, so each counts once.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -28,10 +28,12 @@ from api.database import Database
 from api.ingest_auth import Gate, Identity, RefusedError, Signature
 from api.ingest_bodies import BodyRoom
 from api.ingest_items import Ignored, Input, Item, Refused
+from api.ingest_records import record_failure, record_items
 from config.metrics import INGEST_ITEMS, INGEST_REQUESTS
 from config.settings import Ingest
 from dataflows.dead_letters import DeadLetterCode
 from dataflows.interop.acceptance import Accepted
+from lifecycle.options import LifecycleOptions
 
 PATHS = {
     "/v1/run-events": Input.RUN_EVENTS,
@@ -68,6 +70,7 @@ class IngestParts:
     database: Database
     publish: Publish
     max_future_skew: timedelta
+    options: LifecycleOptions = field(default_factory=LifecycleOptions)
 
 
 def create_ingest_app(parts: IngestParts) -> Starlette:
@@ -130,11 +133,18 @@ async def _take(parts: IngestParts, room: BodyRoom, form: Input, request: Reques
             parts.gate.after_body(credential, body) if isinstance(credential, Signature) else credential
         )
         asked = items.Request(form, headers, body, identity, received_at)
-        found = await run_in_threadpool(items.read_items, asked, parts.database, parts.max_future_skew)
-        accepted = [(item.key, item.value) for item in found if isinstance(item, Accepted)]
-        if accepted:
-            # A sender that goes away does not undo what is under way.
-            await asyncio.shield(parts.publish(accepted))
+        try:
+            found = await run_in_threadpool(items.read_items, asked, parts.database, parts.max_future_skew)
+            accepted = [(item.key, item.value) for item in found if isinstance(item, Accepted)]
+            if accepted:
+                # A sender that goes away does not undo what is under way.
+                await asyncio.shield(parts.publish(accepted))
+        except (RefusedError, NotAcknowledgedError, sa.exc.SQLAlchemyError) as error:
+            if form is Input.RUNS:
+                await run_in_threadpool(record_failure, parts.database, asked, error, parts.options)
+            raise
+        if form is Input.RUNS:
+            await run_in_threadpool(record_items, parts.database, asked, found, parts.options)
     outcomes = Counter(_outcome(item) for item in found)
     for outcome, count in outcomes.items():
         INGEST_ITEMS.labels(form.value, outcome).inc(count)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, NoReturn
 
@@ -13,7 +14,9 @@ from cli.options import fail_usage
 from config.settings import Settings
 from lifecycle.actors import ActorContext
 from lifecycle.capabilities import Role, capabilities_of
+from lifecycle.credits.job_records import begin_record, end_record
 from lifecycle.errors import LifecycleError
+from lifecycle.kinds import CreditJob
 
 By = Annotated[str, typer.Option(help="Who does it; stands in the audit.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -41,6 +44,32 @@ def parse_time(option: str, text: str) -> datetime:
     if at is None or at.tzinfo is None:
         fail_usage(f"{option}: must be a time with an offset, as in 2026-01-31T00:00:00Z")
     return at
+
+
+@dataclass
+class Recorded:
+    """A job's record, while it runs."""
+
+    #: How much it made.
+    made: int | None = None
+
+
+@contextmanager
+def recorded(settings: Settings, job: CreditJob, by: str) -> Iterator[Recorded]:
+    """Leave a job record of what runs inside: when it began and ended, who asked, and what became of it."""
+    with transaction(settings) as connection:
+        record_id = begin_record(connection, job, asked_by=by)
+    record, error = Recorded(), None
+    try:
+        yield record
+    except BaseException as fault:
+        # An exit stands for the error that led to it.
+        cause = fault.__context__ if isinstance(fault, typer.Exit) and fault.__context__ is not None else fault
+        error = type(cause).__name__
+        raise
+    finally:
+        with suppress(typer.Exit), transaction(settings) as connection:
+            end_record(connection, record_id, made=record.made, error=error)
 
 
 @contextmanager

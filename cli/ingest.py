@@ -10,6 +10,7 @@ from api.ingest import IngestParts, NotAcknowledgedError
 from api.ingest_auth import Gate, MisconfiguredKeyError
 from cli.options import fail_usage
 from config.settings import Settings
+from lifecycle.options import LifecycleOptions
 from sinks.run_events import RunEventProducer
 
 
@@ -34,4 +35,5 @@ def ingest_parts(settings: Settings, database: Database, producer: RunEventProdu
         database=database,
         publish=publish,
         max_future_skew=settings.stream.max_future_skew,
+        options=LifecycleOptions.of(settings),
     )

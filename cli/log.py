@@ -12,8 +12,9 @@ import typer
 from confluent_kafka import KafkaException
 
 from cli.classify import read_input
-from cli.credit_work import fail_work, transaction
+from cli.credit_work import By, fail_work, recorded, transaction
 from cli.options import fail_usage
+from config.durations import parse_duration
 from config.settings import Settings, load_settings
 from dataflows.credit_classify import CreditRecord, InvalidRecordError, parse_record, read_record
 from dataflows.credit_runs import CreditAction
@@ -21,10 +22,11 @@ from dataflows.dead_letters import Unusable
 from dataflows.interop.credit_webhook import to_run_event
 from dataflows.interop.references import Reference
 from lifecycle import tables
+from lifecycle.credits.calendar import LOG_TIME_OUT
 from lifecycle.external_refs import AmbiguousReferenceError, find_by_external_ref
+from lifecycle.kinds import CreditJob
 from sinks.kafka import Record, TopicWriter
 
-TIME_OUT = timedelta(seconds=60)
 _LOOK_EVERY = timedelta(milliseconds=200)
 _DELIVERY = timedelta(seconds=20)
 _CASE_WITHIN = timedelta(seconds=10)
@@ -78,25 +80,27 @@ def log(
     input_item_count: Text = None,
     artifacts_link: Text = None,
     risk_flags: Annotated[list[str] | None, typer.Option("--risk-flag", help="May be given several times.")] = None,
+    by: By = "operator",
+    time_out: Annotated[
+        str, typer.Option(help="How long to wait for what the stream says; an event that was sent stays sent.")
+    ] = "60s",
 ) -> None:
     """Log one run with what it cost, by options or as a record, and print how it was judged."""
     options = {
         name: value
         for name, value in locals().items()
-        if name not in ("tenant", "record", "print_json") and value is not None
+        if name not in ("tenant", "record", "print_json", "by", "time_out") and value is not None
     }
     if record is not None and options:
         fail_usage(f"--json is the whole record; leave out {', '.join(sorted(options))}")
+    patience = _patience(time_out)
     parsed = _parsed(record, options)
     settings = load_settings()
     sent = _event(settings, tenant, parsed)
-    writer = TopicWriter(settings.kafka, settings.kafka.events_topic, _DELIVERY)
-    key = sent.get("workflow_id", sent["automation_version_id"])
-    try:
-        writer.write([Record(key.encode(), json.dumps(sent).encode(), [("content-type", "application/json")])])
-    except KafkaException:
-        fail_work("Kafka did not take the event")
-    told = _wait(settings, tenant, sent)
+    with recorded(settings, CreditJob.LOG, by) as job:
+        _send(settings, sent)
+        told = _wait(settings, tenant, sent, patience)
+        job.made = 1
     if record is not None or print_json:
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
@@ -164,24 +168,50 @@ def _event(settings: Settings, tenant: str, record: CreditRecord) -> dict[str, A
     return event
 
 
-def _wait(settings: Settings, tenant: str, sent: Mapping[str, Any]) -> dict[str, Any]:
-    """What the ledger says, as soon as it does; exit 1 after a minute."""
-    end = time.monotonic() + TIME_OUT.total_seconds()
+def _send(settings: Settings, sent: Mapping[str, Any]) -> None:
+    writer = TopicWriter(settings.kafka, settings.kafka.events_topic, _DELIVERY)
+    key = sent.get("workflow_id", sent["automation_version_id"])
+    try:
+        writer.write([Record(key.encode(), json.dumps(sent).encode(), [("content-type", "application/json")])])
+    except KafkaException:
+        fail_work("Kafka did not take the event")
+
+
+def _patience(text: str) -> timedelta:
+    try:
+        patience = parse_duration(text)
+    except ValueError as error:
+        fail_usage(f"--time-out: {error}")
+    if patience > LOG_TIME_OUT:
+        fail_usage("--time-out: is 60s at most")
+    return patience
+
+
+def _wait(settings: Settings, tenant: str, sent: Mapping[str, Any], patience: timedelta) -> dict[str, Any]:
+    """What the ledger says, as soon as it does; exit 1 when it does not."""
+    end = time.monotonic() + patience.total_seconds()
     engine = sa.create_engine(settings.postgres.url.get_secret_value(), poolclass=sa.NullPool, hide_parameters=True)
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            while (told := _told(connection, tenant, sent)) is None:
-                if time.monotonic() > end:
-                    fail_work("the event was sent, but not judged within a minute; see whether the monitor runs")
-                time.sleep(_LOOK_EVERY.total_seconds())
+            told = _judged(connection, tenant, sent, end)
             # The incident has a transaction of its own, which may come a moment later.
             end = min(end, time.monotonic() + _CASE_WITHIN.total_seconds())
             while CreditAction.CREATE_CASE in told["actions"] and told["case_id"] is None and time.monotonic() < end:
                 time.sleep(_LOOK_EVERY.total_seconds())
                 told["case_id"] = _case_of(connection, tenant, sent["execution_id"])
             return told
+    except TimeoutError:
+        fail_work("the event was sent, but not judged in time; see whether the monitor runs")
     except sa.exc.OperationalError:
         fail_work("the database can't be reached, or refuses this user")
+
+
+def _judged(connection: sa.Connection, tenant: str, sent: Mapping[str, Any], end: float) -> dict[str, Any]:
+    while (told := _told(connection, tenant, sent)) is None:
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(_LOOK_EVERY.total_seconds())
+    return told
 
 
 def _told(connection: sa.Connection, tenant: str, sent: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import typer
 
-from cli.credit_work import AsJson, At, By, operator, parse_time, transaction
+from cli.credit_work import AsJson, At, By, operator, parse_time, recorded, transaction
 from config.settings import load_settings
 from lifecycle.credits.approved_baselines import Baseline
 from lifecycle.credits.baseline_file import export_baselines
 from lifecycle.credits.baselines import update_baselines as update
+from lifecycle.kinds import CreditJob
 from lifecycle.options import LifecycleOptions
 
 
@@ -18,10 +19,12 @@ def update_baselines(at: At = None, by: By = "operator", as_json: AsJson = False
     settings = load_settings()
     moment = datetime.now(UTC) if at is None else parse_time("--at", at)
     options = LifecycleOptions.of(settings)
-    with transaction(settings) as connection:
-        done = update(connection, moment, actor_context=operator(by), options=options)
-    with transaction(settings) as connection:
-        exported = export_baselines(connection, options.baselines_path)
+    with recorded(settings, CreditJob.UPDATE_BASELINES, by) as record:
+        with transaction(settings) as connection:
+            done = update(connection, moment, actor_context=operator(by), options=options)
+        record.made = len(done.updated)
+        with transaction(settings) as connection:
+            exported = export_baselines(connection, options.baselines_path)
     if as_json:
         typer.echo(
             json.dumps(

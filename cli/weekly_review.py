@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from cli.credit_work import AsJson, By, operator, transaction
+from cli.credit_work import AsJson, By, operator, recorded, transaction
 from cli.options import fail_usage
 from config.settings import load_settings
 from lifecycle.credits.iso_weeks import last_week_before, period_of
 from lifecycle.credits.reviews import Review, make_reviews, read_review
 from lifecycle.credits.weekly_report import WeeklyReport
+from lifecycle.kinds import CreditJob
 from lifecycle.options import LifecycleOptions
 
 
@@ -34,9 +35,10 @@ def weekly_review(
         fail_usage("--week: has not begun")
     settings = load_settings()
     options = LifecycleOptions.of(settings)
-    with transaction(settings) as connection:
+    with recorded(settings, CreditJob.WEEKLY_REVIEW, by) as record, transaction(settings) as connection:
         made = make_reviews(connection, week, min(end, now), actor_context=operator(by), options=options)
         together = read_review(connection, iso_week=week, tenant_id=None)
+        record.made = len(made)
     assert together is not None
     if as_json:
         reviews = [_fields(review, str(options.reviews_dir / review.file_name)) for review, _ in made]

@@ -13,6 +13,7 @@ from lifecycle.credits.baselines import EXPORT_BASELINES
 from lifecycle.credits.calendar_jobs import run_due_job
 from lifecycle.credits.evidence_hygiene import repeat_failed_attempts
 from lifecycle.credits.health import read_credit_health, tell_of_faults
+from lifecycle.credits.job_records import forget_webhooks
 from lifecycle.credits.response_clocks import escalate_overdue_cases
 from lifecycle.credits.review_archive import ARCHIVE_REVIEWS, archive_reviews
 from lifecycle.credits.weekly_jobs import weekly_jobs
@@ -99,6 +100,7 @@ def add_schedules(
     @app.task(name="forget_answers", queue=SCHEDULES_QUEUE, queueing_lock="forget_answers")
     def forget(timestamp: int) -> None:  # noqa: ARG001
         forget_answers(engine, options.answers_kept)
+        forget_webhooks(engine)
 
     if platform is not None:
 

@@ -23,8 +23,16 @@ CALENDAR: Mapping[CreditJob, Due] = {
     CreditJob.WEEKLY_REVIEW: Due(0, time(9), timedelta(seconds=120)),
 }
 
+#: How long a run that is logged may take, until it is told what the stream says of it.
+LOG_TIME_OUT = timedelta(seconds=60)
+
 #: A job that has failed so often waits for the next week.
 TRIES = 3
+
+
+def time_out(job: CreditJob) -> timedelta:
+    """How long a try may take."""
+    return LOG_TIME_OUT if job is CreditJob.LOG else CALENDAR[job].time_out
 
 
 def last_tick(job: CreditJob, now: datetime) -> datetime:

@@ -41,7 +41,7 @@ def breakwater(engine: sa.Engine, database_url: str, tmp_path: Path) -> Command:
     return run
 
 
-def test_a_week_is_reviewed(breakwater: Command, tmp_path: Path) -> None:
+def test_a_week_is_reviewed(breakwater: Command, engine: sa.Engine, tmp_path: Path) -> None:
     done = breakwater("weekly-review", "--week", "2026-W04", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
@@ -52,6 +52,7 @@ def test_a_week_is_reviewed(breakwater: Command, tmp_path: Path) -> None:
     assert "Credits: 600" in again.stdout
     assert "1. export: 600 credits (1.00× baseline)" in again.stdout
     assert f"wrote {tmp_path}/reviews/weekly_2026-W04_t1.r2.json" in again.stdout
+    assert records(engine) == [("weekly_review", "by_hand", "operator", "done", 2, None)] * 2
 
 
 def test_the_week_that_runs_is_reviewed_to_date(breakwater: Command) -> None:
@@ -76,11 +77,19 @@ def test_wrong_usage(breakwater: Command, arguments: list[str]) -> None:
     assert done.stderr.startswith("breakwater: ")
 
 
-def test_work_that_fails(breakwater: Command, tmp_path: Path) -> None:
+def records(engine: sa.Engine) -> list[tuple[object, ...]]:
+    """What job records say."""
+    found = rows(engine, tables.credit_job_runs)
+    assert all(one["ended_at"] >= one["started_at"] for one in found)
+    return [tuple(one[name] for name in ("job", "origin", "asked_by", "outcome", "made", "error")) for one in found]
+
+
+def test_work_that_fails(breakwater: Command, engine: sa.Engine, tmp_path: Path) -> None:
     (tmp_path / "reviews").write_text("in the way")
-    done = breakwater("weekly-review", "--week", "2026-W04")
+    done = breakwater("weekly-review", "--week", "2026-W04", "--by", "ada")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+    assert records(engine) == [("weekly_review", "by_hand", "ada", "failed", None, "FileExistsError")]
 
 
 def test_baselines_are_updated_approved_exported_and_imported(
@@ -89,6 +98,7 @@ def test_baselines_are_updated_approved_exported_and_imported(
     first = json.loads(breakwater("update-baselines", "--at", AT, "--json").stdout)
     assert [(one["scenario_id"], one["median_credits"]) for one in first["updated"]] == [("export", 100)]
     assert first["exported"] == 1
+    assert records(engine) == [("update_baselines", "by_hand", "operator", "done", 1, None)]
 
     spend(engine, [entry(SUNDAY + timedelta(days=14, minutes=number), 200) for number in range(9)])
     second = breakwater("baselines", "update", "--at", "2026-02-15T23:00:00Z")

@@ -15,7 +15,8 @@ from confluent_kafka import Consumer
 from cli.embedded.kafka import MockKafka
 from dataflows.decode import decode
 from dataflows.events import RunEvent
-from tests.lifecycle.given import given_world
+from lifecycle import tables
+from tests.lifecycle.given import given_world, rows
 from tests.lifecycle.ledger_given import entry, spend
 
 AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -84,6 +85,7 @@ def test_a_run_is_logged_by_options(start: Start, engine: sa.Engine, mock_kafka:
     told = json.loads(out)
     assert (told["severity"], told["variance_multiplier"], told["misconfig_score"]) == ("SEV1", 7.75, 7)
     assert (told["baseline_credits"], told["baseline_source"], told["case_id"]) == (100.0, "learned", None)
+    assert records(engine) == [("log", "by_hand", "operator", "done", 1, None)]
 
 
 def test_a_run_is_logged_as_a_record(start: Start, engine: sa.Engine, mock_kafka: MockKafka) -> None:
@@ -106,6 +108,23 @@ def test_a_run_that_the_ledger_has_otherwise_is_told_of(start: Start, engine: sa
     assert (process.returncode, "keeps it" in errors) == (1, True)
 
 
+def test_a_run_that_nobody_judges_in_time_is_told_of(start: Start, engine: sa.Engine, mock_kafka: MockKafka) -> None:
+    run = ("--run-id", "RUN-1", "--scenario", "binder", "--credits", "5")
+    process = start(*run, "--time-out", "500ms", "--by", "ada")
+    assert sent(mock_kafka).execution_id == "RUN-1"
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert errors == "breakwater: the event was sent, but not judged in time; see whether the monitor runs\n"
+    assert records(engine) == [("log", "by_hand", "ada", "failed", None, "TimeoutError")]
+
+
+def records(engine: sa.Engine) -> list[tuple[Any, ...]]:
+    """What job records say."""
+    found = rows(engine, tables.credit_job_runs)
+    assert all(one["ended_at"] >= one["started_at"] for one in found)
+    return [tuple(one[name] for name in ("job", "origin", "asked_by", "outcome", "made", "error")) for one in found]
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -120,10 +139,14 @@ def test_a_run_that_the_ledger_has_otherwise_is_told_of(start: Start, engine: sa
         pytest.param(["--credits", "5"], ["run_id", "scenario_id"], id="of which run and scenario"),
         pytest.param(["--run-id", "R", "--scenario", "b"], ["credits_total"], id="how much"),
         pytest.param(["--json", "no/such/file"], ["no/such/file"], id="a file that is not there"),
+        pytest.param(["--time-out", "61s", "--credits", "5"], ["--time-out"], id="longer than a minute"),
         pytest.param(["--json", "-", "--credits", "5"], ["credits_total"], id="a record and options"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_sent(start: Start, arguments: list[str], named: list[str]) -> None:
+def test_what_is_wrong_is_named_and_nothing_is_sent(
+    start: Start, engine: sa.Engine, arguments: list[str], named: list[str]
+) -> None:
     out, errors = (process := start(*arguments)).communicate(timeout=60)
     assert (process.returncode, out) == (2, "")
     assert [name for name in named if name not in errors] == []
+    assert records(engine) == []

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from lifecycle import tables
 from lifecycle.credits.calendar import CALENDAR, last_tick
 from lifecycle.credits.calendar_jobs import run_due_job
+from lifecycle.credits.job_records import begin_record, end_record
 from lifecycle.credits.weekly_jobs import weekly_jobs
-from lifecycle.kinds import CreditJob, JobOutcome
+from lifecycle.kinds import Channel, CreditJob, JobOutcome
 from lifecycle.options import LifecycleOptions
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.ledger_given import entry, spend
@@ -115,6 +116,38 @@ def test_what_fails_once_and_works_then_is_done(engine: sa.Engine) -> None:
     assert [run(engine, make) for _ in range(3)] == [JobOutcome.RETRY, JobOutcome.DONE, None]
     assert row(engine, tables.credit_job_runs)["tries"] == 2
     assert rows(engine, tables.notifications) == []
+
+
+@pytest.mark.parametrize(("job", "setting"), [(BASELINES, "3min"), (REVIEW, "2min")])
+def test_a_query_that_takes_too_long_is_ended_by_the_database(engine: sa.Engine, job: CreditJob, setting: str) -> None:
+    seen: list[str] = []
+
+    def look(connection: sa.Connection, *_: object) -> int:
+        seen.append(connection.execute(sa.text("SHOW statement_timeout")).scalar_one())
+        return 0
+
+    assert run_due_job(engine, job, look, now=NOW, options=OPTIONS) is JobOutcome.DONE
+    assert seen == [setting]
+
+
+def test_a_final_failure_is_told_in_slack_too_where_that_is_set_up(engine: sa.Engine) -> None:
+    def fail(*_: object) -> int:
+        raise OSError
+
+    with_slack = LifecycleOptions(channels=frozenset({Channel.SLACK}))
+    for _ in range(3):
+        run_due_job(engine, REVIEW, fail, now=NOW, options=with_slack)
+    assert {one["channel"] for one in rows(engine, tables.notifications)} == {"email", "in_app", "slack"}
+
+
+def test_what_was_run_by_hand_takes_no_tick_from_the_calendar(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        for _ in range(2):
+            end_record(connection, begin_record(connection, BASELINES, asked_by="ada"), made=1)
+        connection.execute(sa.update(tables.credit_job_runs).values(tick=last_tick(BASELINES, NOW)))
+    assert [run(engine, lambda *_: 3) for _ in range(2)] == [JobOutcome.DONE, None]
+    kept = rows(engine, tables.credit_job_runs)
+    assert sorted((one["origin"], one["made"]) for one in kept) == [("by_hand", 1), ("by_hand", 1), ("calendar", 3)]
 
 
 def test_a_try_that_takes_too_long_is_ended(engine: sa.Engine) -> None:
