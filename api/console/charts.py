@@ -6,6 +6,7 @@ from decimal import ROUND_CEILING, Decimal
 
 WIDTH, HEIGHT = 720, 200
 _LEFT, _BOTTOM, _TOP = 64, 24, 12
+_ROOM = HEIGHT - _BOTTOM - _TOP
 #: From here on a number is written with its exponent, whatever its size.
 _HUGE = Decimal("1e300")
 #: So many labels below the columns at most.
@@ -65,27 +66,39 @@ class Chart:
 class Frame:
     """Where values and columns are on the drawing."""
 
-    top: float
-    step: float
+    top: Decimal
+    step: Decimal
     slot: float
 
-    def y(self, value: float) -> float:
-        """The height of a value."""
-        return round(_TOP + (HEIGHT - _BOTTOM - _TOP) * (1 - value / self.top), 1)
+    def height(self, value: Decimal) -> float:
+        """How much of the drawing a value takes."""
+        return round(_ROOM * float(value / self.top), 1)
+
+    def y(self, value: Decimal) -> float:
+        """The place of a value."""
+        return round(_TOP + _ROOM * (1 - float(value / self.top)), 1)
 
     def x(self, column: float) -> float:
         """Where a column begins, or a place within one."""
         return round(_LEFT + self.slot * column, 1)
 
-    def values(self) -> list[float]:
-        """Those that have a line."""
-        return [number * self.step for number in range(round(self.top / self.step) + 1)]
+    def lines(self) -> list[Line]:
+        """Those at round values."""
+        count = int((self.top / self.step).to_integral_value())
+        return [Line(y=self.y(value), text=_text(value)) for value in (self.step * n for n in range(count + 1))]
 
 
-def frame(most: float, count: int) -> Frame:
+def frame(most: Decimal, count: int) -> Frame:
     """A frame for so many columns, the highest of which is `most`, above 0."""
     step = _step(most)
-    return Frame(top=step * -(-most // step), step=step, slot=(WIDTH - _LEFT) / count)
+    top = step * (most / step).to_integral_value(ROUND_CEILING)
+    return Frame(top=top, step=step, slot=(WIDTH - _LEFT) / count)
+
+
+def amount(value: Decimal) -> str:
+    """A value as it is read out."""
+    text = f"{value:,.2f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def columns(title: str, values: Sequence[tuple[str, Decimal]], *, marked: str | None = None) -> Chart | None:
@@ -93,24 +106,24 @@ def columns(title: str, values: Sequence[tuple[str, Decimal]], *, marked: str | 
     most = max((value for _, value in values), default=Decimal(0))
     if most <= 0:
         return None
-    sheet = frame(float(most), len(values))
+    sheet = frame(most, len(values))
     every = -(-len(values) // _LABELS)
     return Chart(
         title=title,
         columns=[
             Column(
                 x=sheet.x(number + 0.15),
-                y=sheet.y(float(value)),
+                y=sheet.y(value),
                 width=round(sheet.slot * 0.7, 1),
-                height=round((HEIGHT - _BOTTOM - _TOP) * float(value) / sheet.top, 1),
+                height=sheet.height(value),
                 label=label,
                 below=label if number % every == 0 else "",
-                value=f"{value:,.2f}".rstrip("0").rstrip("."),
+                value=amount(value),
                 is_marked=label == marked,
             )
             for number, (label, value) in enumerate(values)
         ],
-        lines=[Line(y=sheet.y(value), text=f"{value:,.10g}") for value in sheet.values()],
+        lines=sheet.lines(),
     )
 
 
