@@ -31,11 +31,12 @@ LEAST_SPREAD = 0.01
 
 
 class Rise(NamedTuple):
-    """Credits a day: lately, before, and what would still have been chance."""
+    """Credits a day: lately, before, what would still be chance, and the standard error of the difference."""
 
     lately: float
     before: float
     limit: float
+    error: float
 
 
 class Drift(msgspec.Struct, array_like=True, gc=False):
@@ -47,34 +48,32 @@ class Drift(msgspec.Struct, array_like=True, gc=False):
     def learn(self, total: float) -> Rise | None:
         """Take in a day's sum; say the rise when it begins to matter, and again only when it was over. 10 µs."""
         self.days = (self.days + NUMBER.pack(total))[-NUMBER.size * KEPT_DAYS :]
-        if len(self.days) < NUMBER.size * LEAST_DAYS:
+        compared = self.compared()
+        if compared is None or compared.before <= 0.0:
             return None
-        lately, before, error = self._compared()
-        if before <= 0.0:
-            return None
+        lately, before, limit, error = compared
         if self.is_told:
             self.is_told = lately - before > OVER * error
             return None
-        limit = before + max(RISE * before, ERRORS * error)
         if lately < limit:
             return None
         self.is_told = True
-        return Rise(lately, before, limit)
+        return compared
 
     def lately_more(self) -> float:
         """Credits a day more than before; 0 while too little is known."""
-        if len(self.days) < NUMBER.size * LEAST_DAYS:
-            return 0.0
-        lately, before, _ = self._compared()
-        return lately - before
+        compared = self.compared()
+        return 0.0 if compared is None else compared.lately - compared.before
 
     def is_zero_for(self, days: int) -> bool:
         """So many days are known, and the last ones were all zero."""
         newest = self.days[-NUMBER.size * days :]
         return len(newest) == NUMBER.size * days and not any(newest)
 
-    def _compared(self) -> tuple[float, float, float]:
-        """Credits a day lately and before, and the standard error of their difference."""
+    def compared(self) -> Rise | None:
+        """The last week and the weeks before it; None while too little is known."""
+        if len(self.days) < NUMBER.size * LEAST_DAYS:
+            return None
         days = [total for (total,) in NUMBER.iter_unpack(self.days)]
         weeks = (len(days) - GAP_WEEKS * DAYS_A_WEEK) // DAYS_A_WEEK
         end = len(days) - GAP_WEEKS * DAYS_A_WEEK
@@ -87,4 +86,5 @@ class Drift(msgspec.Struct, array_like=True, gc=False):
         mean = sum(apart) / len(apart)
         variance = sum((one - mean) * (one - mean) for one in apart) / (len(apart) - 1) / 2
         spread = max(sqrt(variance), LEAST_SPREAD * before)
-        return lately, before, spread * sqrt(1 / DAYS_A_WEEK + 1 / len(earlier))
+        error = spread * sqrt(1 / DAYS_A_WEEK + 1 / len(earlier))
+        return Rise(lately, before, before + max(RISE * before, ERRORS * error), error)

@@ -75,6 +75,13 @@ class Hour(msgspec.Struct, array_like=True, gc=False):
         insort(dearest, packed(credits_, time, event_id, execution_id))
 
 
+class Expected(NamedTuple):
+    """Credits of an hour: what such an hour usually spends, and what would still be nothing special."""
+
+    usual: float
+    limit: float
+
+
 class Burst(NamedTuple):
     """An hour that spent too much, with the range that was expected."""
 
@@ -103,6 +110,19 @@ class Series(msgspec.Struct, array_like=True, gc=False):
     #: Those of the last seven days, packed together.
     week_runs: bytes = b""
 
+    @property
+    def is_known(self) -> bool:
+        """Enough hours were seen to judge one."""
+        return self.hours >= WEEK_HOURS
+
+    def expected(self, hour: int, at: datetime) -> Expected | None:
+        """Of an hour that begins at `at`; None before anything is known of such hours."""
+        usual = self.rate.usual.expected(at)
+        if usual is None:
+            return None
+        error = max(self.error, NUMBER.unpack_from(self.daily_error, NUMBER.size * (hour % HOURS_A_DAY))[0])
+        return Expected(usual, max(BURST_MULTIPLE * usual, usual + BURST_ERRORS * error))
+
     def judge(self, hour: int, at: datetime, total: float, runs: int, explained: float = 0.0) -> Burst | None:
         """Judge an hour's sum, then learn it; the first of an episode is told, unless workflows were told of it. 10 µs.
 
@@ -110,20 +130,19 @@ class Series(msgspec.Struct, array_like=True, gc=False):
         what no burst explains: one that was told is no slow rise.
         """
         self.day_total += total - explained
-        usual = self.rate.usual.expected(at)
+        is_known, expected = self.is_known, self.expected(hour, at)
         score = self.rate.score(at, total)
-        if usual is None:
+        if expected is None:
             return None
-        place = NUMBER.size * (hour % HOURS_A_DAY)
-        daily: float = NUMBER.unpack_from(self.daily_error, place)[0]
-        limit = max(BURST_MULTIPLE * usual, usual + BURST_ERRORS * max(self.error, daily))
+        usual, limit = expected
         self.hours += 1
-        is_known = self.hours > WEEK_HOURS
         # What is far out is learned as though it were at the limit: a burst shall not hide the next one.
         missed = abs(total - usual)
         if is_known and limit > usual:
             missed = min(missed, limit - usual)
         self.error += max(1 / self.hours, ERROR_WEIGHT) * (missed - self.error)
+        place = NUMBER.size * (hour % HOURS_A_DAY)
+        daily: float = NUMBER.unpack_from(self.daily_error, place)[0]
         weight = max(1 / (1 + self.hours // HOURS_A_DAY), DAILY_ERROR_WEIGHT)
         NUMBER.pack_into(self.daily_error, place, daily + weight * (missed - daily))
         if not is_known or runs < BURST_RUNS or total - explained <= limit:
