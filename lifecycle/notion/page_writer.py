@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
@@ -22,8 +23,13 @@ from lifecycle.notion.faults import OF_ALL, RefusedError, TryLaterError
 from lifecycle.notion.kinds import NotionKind, PageOutcome
 from lifecycle.notion.values import Content, Layout, as_text, encode
 
+_log = structlog.get_logger(__name__)
+
 _pages = tables.notion_pages.c
 _now = sa.func.clock_timestamp(type_=sa.DateTime(timezone=True))
+
+#: Our own code, of what never reached Notion.
+UNWRITABLE = "unwritable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +133,13 @@ class PageWriter:
             if error.code in OF_ALL or (error.code == "object_not_found" and row.page_id is None):
                 raise
             return Written(PageOutcome.REFUSED, error.code)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # What can't be put into Notion's form must not keep other pages from being written.
+            _log.error(
+                "notion_page_unwritable", kind=wanted.kind, object_id=wanted.object_id, error=type(error).__name__
+            )
+            self._postpone(wanted, self.patience.after(row.tries + 1, refused=True), refused_code=UNWRITABLE)
+            return Written(PageOutcome.REFUSED, UNWRITABLE)
         return Written(outcome)
 
     def _create(self, wanted: Wanted, row: sa.Row[Any], layout: Layout) -> PageOutcome:

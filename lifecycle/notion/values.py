@@ -172,7 +172,8 @@ def as_text(value: Value) -> str:
         case datetime():
             return _utc(value)
         case float() | int() | Decimal():
-            return f"{value:f}".rstrip("0").rstrip(".") if value % 1 else f"{value:.0f}"
+            digits = f"{value:f}"
+            return digits.rstrip("0").rstrip(".") if "." in digits else digits
     return ", ".join(value)
 
 

@@ -52,6 +52,10 @@ def piece(content: str) -> dict[str, Any]:
             Decimal("0.50"), "rich_text", ColumnType.NUMBER, {"rich_text": [piece("0.5")]}, id="an amount in words"
         ),
         pytest.param(
+            Decimal("1e40"), "rich_text", ColumnType.NUMBER, {"rich_text": [piece("1" + "0" * 40)]}, id="a vast amount"
+        ),
+        pytest.param(1200, "rich_text", ColumnType.NUMBER, {"rich_text": [piece("1200")]}, id="a count in words"),
+        pytest.param(
             datetime(2026, 1, 23, 11, 30, tzinfo=timezone(timedelta(hours=1))),
             "date",
             ColumnType.TIME,
