@@ -16,6 +16,9 @@ from config.metrics import ReadGauge
 from lifecycle.dead_letter_replays import count_replayed
 from lifecycle.decisions import count_decisions
 from lifecycle.kinds import CaseSeverity, DecisionKind, HoldKind, Priority, TaskKind
+from lifecycle.notion.backlog import count_behind
+from lifecycle.notion.kinds import NotionPart
+from lifecycle.notion.outages import list_notion_outages
 from lifecycle.overview import read_overview
 
 router = APIRouter()
@@ -47,6 +50,8 @@ class _DatabaseCollector(Collector):
             with self._database.read() as connection:
                 overview, decisions = read_overview(connection), count_decisions(connection)
                 replayed = count_replayed(connection)
+                failing = {outage.part: outage.failures for outage in list_notion_outages(connection)}
+                behind = count_behind(connection)
         except sa.exc.SQLAlchemyError as error:
             _log.warning("scrape_without_database", error=type(error).__qualname__)
             yield _gauge(metrics.DATABASE_UP, {(): 0})
@@ -67,6 +72,8 @@ class _DatabaseCollector(Collector):
         yield _gauge(
             metrics.CASES_OPEN, {(severity.value,): overview.cases_open.get(severity, 0) for severity in CaseSeverity}
         )
+        yield _gauge(metrics.NOTION_FAILING, {(part.value,): failing.get(part, 0) for part in NotionPart})
+        yield _gauge(metrics.NOTION_RUNS_BEHIND, {(): behind})
         yield _gauge(metrics.PLATFORM_INTENTS, {(): overview.platform_intents})
         yield _gauge(metrics.DECISIONS_RECORDED, _by_kind(decisions))
         yield _gauge(metrics.DEAD_LETTERS_REPLAYED, {(code,): count for code, count in replayed.items()})

@@ -128,6 +128,12 @@ TASKS_OPEN = ReadGauge("breakwater_tasks_open", "Open tasks, by kind and priorit
 PROVIDER_INCIDENTS = ReadGauge("breakwater_provider_incidents", "Provider incidents that are open now.")
 HOLDS = ReadGauge("breakwater_holds", "Decisions that the guard holds now, by the kind of hold.", ("kind",))
 CASES_OPEN = ReadGauge("breakwater_cases_open", "Credit cases that are not resolved, by severity.", ("severity",))
+NOTION_FAILING = ReadGauge(
+    "breakwater_notion_failing", "Requests in a row that failed, by part of Notion (0: it works).", ("part",)
+)
+NOTION_RUNS_BEHIND = ReadGauge(
+    "breakwater_notion_runs_behind", "Rows of the ledger that were not looked at yet for Notion."
+)
 PLATFORM_INTENTS = ReadGauge("breakwater_platform_intents", "What was asked of the platform and is not settled yet.")
 DECISIONS_RECORDED = ReadGauge(
     "breakwater_decisions_recorded", "Decisions in the database, by kind (applied, refused or held).", ("kind",)

@@ -3,7 +3,9 @@
 Kept in the database: all workers share it. A part that works has no row.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -35,6 +37,16 @@ def parts_left_alone(connection: sa.Connection) -> frozenset[NotionPart]:
     """Those that are not to be asked anything yet."""
     found = connection.execute(sa.select(_outages.part).where(_outages.left_alone_until > _now)).scalars()
     return frozenset(NotionPart(part) for part in found)
+
+
+def list_notion_outages(connection: sa.Connection) -> Sequence[sa.Row[*tuple[Any, ...]]]:
+    """Those whose last requests failed, with `part`, `name`, `failures` and `failing_since`; of the platform."""
+    names = sa.case(NAMES, value=_outages.part).label("name")
+    return connection.execute(
+        sa.select(_outages.part, names, _outages.failures, _outages.failing_since).order_by(
+            _outages.failing_since, _outages.part
+        )
+    ).all()
 
 
 def note_success(connection: sa.Connection, part: NotionPart) -> None:

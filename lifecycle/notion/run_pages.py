@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
 from lifecycle.kinds import CaseAction, CaseSeverity
+from lifecycle.notion.backlog import heads_and_cursors, position
 from lifecycle.notion.columns import IDENTITY, RUN_STATUSES
 from lifecycle.notion.due_pages import BATCH, with_pages
 from lifecycle.notion.kinds import NotionCursor, NotionKind
@@ -33,14 +34,6 @@ def due_runs(connection: sa.Connection, min_severity: str) -> list[Wanted]:
     """
     severities = _SEVERITIES[: _SEVERITIES.index(min_severity) + 1]
     return _of_cases(connection) or _to_repeat(connection) or _next(connection, severities)
-
-
-def count_behind(connection: sa.Connection) -> int:
-    """How many rows of all ledgers were not looked at yet; of tenants that were never looked at too."""
-    behind: int = connection.execute(
-        sa.select(sa.func.coalesce(sa.func.sum(_heads.seq - _position()), 0)).select_from(_heads_and_cursors())
-    ).scalar_one()
-    return behind
 
 
 def _of_cases(connection: sa.Connection) -> list[Wanted]:
@@ -86,9 +79,9 @@ def _next(connection: sa.Connection, severities: Sequence[str]) -> list[Wanted]:
     """The next rows of the tenant whose cursor has waited longest, of those that have any."""
     while True:
         tenant = connection.execute(
-            sa.select(_heads.tenant_id, _heads.seq, _position().label("position"))
-            .select_from(_heads_and_cursors())
-            .where(_heads.seq > _position())
+            sa.select(_heads.tenant_id, _heads.seq, position().label("position"))
+            .select_from(heads_and_cursors())
+            .where(_heads.seq > position())
             .order_by(_cursors.moved_at.nulls_first(), _heads.tenant_id)
             .limit(1)
         ).first()
@@ -111,18 +104,6 @@ def _next(connection: sa.Connection, severities: Sequence[str]) -> list[Wanted]:
         connection.execute(_MOVE, {"kind": NotionCursor.RUNS, "key": tenant.tenant_id, "seq": seq})
         if rows:
             return [_wanted(row) for row in rows]
-
-
-def _heads_and_cursors() -> sa.Join:
-    return sa.outerjoin(
-        tables.credit_ledger_heads,
-        tables.notion_cursors,
-        sa.and_(_cursors.kind == NotionCursor.RUNS, _cursors.key == _heads.tenant_id),
-    )
-
-
-def _position() -> sa.ColumnElement[int]:
-    return sa.func.coalesce(_cursors.seq, 0)
 
 
 def _object_id() -> sa.ColumnElement[str]:

@@ -1,7 +1,5 @@
 """When Notion is brought up to date."""
 
-from datetime import timedelta
-
 import procrastinate
 
 from lifecycle.notion.sync import NotionSync
@@ -11,9 +9,6 @@ NOTION_QUEUE = "notion"
 
 #: Six fields, the last is seconds. A pass ends before the next one begins.
 _OFTEN = "* * * * * */15"
-
-#: How often changed pages of cases are looked for.
-POLL_EVERY = timedelta(minutes=1)
 
 
 def add_notion_schedule(app: procrastinate.App, sync: NotionSync) -> None:

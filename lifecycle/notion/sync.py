@@ -25,6 +25,7 @@ from lifecycle.notion.outages import note_failure, note_success, parts_left_alon
 from lifecycle.notion.page_writer import PageWriter, Patience, Wanted, Written
 from lifecycle.notion.review_pages import due_reviews
 from lifecycle.notion.run_pages import due_runs
+from lifecycle.notion.stages import poll_is_due, poll_stages
 from lifecycle.notion.task_pages import due_receipts, due_tasks
 from lifecycle.notion.values import Layout, lay_out
 from lifecycle.options import LifecycleOptions
@@ -36,6 +37,8 @@ _log = structlog.get_logger(__name__)
 _LAYOUT_HOLDS = timedelta(minutes=10)
 #: Fits between two ticks of the job, so that none is missed.
 _BUDGET = timedelta(seconds=12)
+#: Stages are read at every fourth tick.
+_POLL_EVERY = timedelta(seconds=50)
 
 #: The right to write: who has it is the only one, and its end is that of its connection.
 _TRY_LOCK = sa.text("SELECT pg_try_advisory_lock(hashtextextended('notion', 0))")
@@ -55,6 +58,7 @@ class NotionSync:
     patience: Patience = field(default_factory=Patience)
     breaker: Breaker = field(default_factory=Breaker)
     budget: timedelta = _BUDGET
+    poll_every: timedelta = _POLL_EVERY
     clock: Callable[[], float] = time.monotonic
     _layouts: dict[NotionKind, tuple[Layout, float]] = field(default_factory=dict)
 
@@ -74,6 +78,8 @@ class NotionSync:
         if NotionPart.API in left_alone:
             return 0
         try:
+            if NotionPart.CASE not in left_alone:
+                self._poll(right)
             for kind in self._databases():
                 if NotionPart(kind) not in left_alone:
                     written += self._write_kind(kind, deadline, right)
@@ -83,6 +89,21 @@ class NotionSync:
         if written:
             self._note_success(NotionPart.API)
         return written
+
+    def _poll(self, right: sa.Connection) -> None:
+        """Read what people changed, before it is written over. Raises what is not about this database alone."""
+        database = self.access.cases
+        if database is None or not poll_is_due(right, database, self.poll_every):
+            return
+        try:
+            poll_stages(self.engine, self.notion, database, self._layout(NotionKind.CASE))
+        except RefusedError as error:
+            if error.code in OF_ALL:
+                raise
+            self._note_failure(NotionPart.CASE, error)
+        else:
+            self._note_success(NotionPart.API)
+            self._note_success(NotionPart.CASE)
 
     def _write_kind(self, kind: NotionKind, deadline: float, right: sa.Connection) -> int:
         """Raises what is not about this database alone."""

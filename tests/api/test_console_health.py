@@ -17,6 +17,11 @@ def given_trouble(engine: sa.Engine) -> None:
             sa.insert(tables.channel_outages).values(channel="email", failures=7, failing_since=sa.func.now())
         )
         connection.execute(
+            sa.insert(tables.notion_outages).values(
+                part="api", fault="busy", failures=6, failing_since=sa.func.now(), left_alone_until=sa.func.now()
+            )
+        )
+        connection.execute(
             sa.insert(tables.platform_intents),
             [
                 {
@@ -41,7 +46,8 @@ def test_staff_see_what_fails_and_tenants_their_own_questions_alone(engine: sa.E
             given_trouble(engine)
             page = text_of(client.get(PAGE).text)
             assert "Email 2" in page
-            assert "UTC 7 What could not be delivered" in page
+            assert "UTC 7 Notion 2" in page
+            assert "UTC 6 What could not be delivered" in page
             assert ("v1 Deploy Open" in page, "v2 Deploy Open" in page) == (True, True)
         with signed_in(http, token("viewer")) as client:
             page = text_of(client.get(PAGE).text)

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.notion.run_pages import count_behind
+from lifecycle.notion.backlog import count_behind
 from tests.lifecycle.cases_given import apply, incident
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.ledger_given import entry, spend
