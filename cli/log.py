@@ -218,8 +218,8 @@ def _told(connection: sa.Connection, tenant: str, sent: Mapping[str, Any]) -> di
     row = connection.execute(
         sa.select(_runs.event_id, _runs.credits_total, *(_runs[name] for name in _TOLD)).where(
             _runs.tenant_id == tenant,
+            # Whatever its time: who sends a run again may have given it another one, and it counts once.
             _runs.execution_id == sent["execution_id"],
-            _runs.occurred_at == datetime.fromisoformat(sent["occurred_at"]),
         )
     ).first()
     if row is None:

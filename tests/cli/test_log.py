@@ -108,6 +108,13 @@ def test_a_run_that_the_ledger_has_otherwise_is_told_of(start: Start, engine: sa
     assert (process.returncode, "keeps it" in errors) == (1, True)
 
 
+def test_a_run_that_was_logged_before_is_told_of_again(start: Start, engine: sa.Engine, mock_kafka: MockKafka) -> None:
+    spend(engine, [entry(AT, 5, execution_id="RUN-1", severity="SEV3")])
+    process = start("--run-id", "RUN-1", "--scenario", "b", "--credits", "5")
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out.splitlines()[0]) == (0, "Severity: SEV3")
+
+
 def test_a_run_that_nobody_judges_in_time_is_told_of(start: Start, engine: sa.Engine, mock_kafka: MockKafka) -> None:
     run = ("--run-id", "RUN-1", "--scenario", "binder", "--credits", "5")
     process = start(*run, "--time-out", "500ms", "--by", "ada")
