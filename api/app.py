@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from api import health, metrics
-from api.console import automations, blacklist, cases, decisions, guard, sign_in, tasks
+from api.console import automations, blacklist, cases, classification, decisions, guard, sign_in, tasks
 from api.console import credits as console_credits
 from api.console import health as console_health
 from api.console.parts import ConsoleParts
@@ -50,6 +50,7 @@ def create_app(
         blacklist,
         cases,
         console_credits,
+        classification,
         guard,
         console_health,
     )

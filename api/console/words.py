@@ -177,6 +177,17 @@ CASE_ACTIONS: Mapping[str, str] = {
     CaseAction.WEEKLY_REVIEW: "Show it in the weekly review",
 }
 
+_WITHOUT_A_CASE: Mapping[str, str] = {
+    "weekly_review_optional": "The weekly review may show it",
+    "ledger_only": "Keep it in the ledger",
+}
+
+
+def credit_action(action: str) -> str:
+    """What a severity asks for, also of those that open no case."""
+    return CASE_ACTIONS.get(action) or _WITHOUT_A_CASE[action]
+
+
 ACTION_RESULTS: Mapping[str, str] = {ActionResult.NOT_CONFIGURED: "Not set up"}
 
 RESULT_TONES: Mapping[str, str] = {
