@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -59,27 +59,37 @@ def refuse(run: CreditRun, code: str) -> None:
 class Meter:
     """Wall time and processor time of steps, ours and the server's."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, ours: Callable[[], float] = time.process_time) -> None:
         with engine.connect() as connection:
             backend: int = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
         self._postmaster = _process(backend)[0]
+        self._ours = ours
 
     def __call__(self, step: Callable[[], int]) -> dict[str, float]:
         """Do a step that says how many runs it was about."""
-        begun, own, server = time.perf_counter(), time.process_time(), self._server()
+        begun = self.read()
         runs = step()
-        seconds, own, server = time.perf_counter() - begun, time.process_time() - own, self._server() - server
-        return {
-            "runs_per_second": round(runs / seconds),
-            "own_cpu_us_a_run": round(own / runs * 1e6, 1),
-            "server_cpu_us_a_run": round(server / runs * 1e6, 1),
-        }
+        return per_run(runs, begun, self.read())
+
+    def read(self) -> tuple[float, float, float]:
+        """Seconds so far: by the clock, of our processor time, of the server's."""
+        return time.perf_counter(), self._ours(), self._server()
 
     def _server(self) -> float:
         """Seconds of all the server's processes; those that ended count with their parent."""
         ours = [_process(int(one.name)) for one in Path("/proc").iterdir() if one.name.isdigit()]
         _, own, ended = _process(self._postmaster)
         return own + ended + sum(seconds for parent, seconds, _ in ours if parent == self._postmaster)
+
+
+def per_run(runs: int, begun: Iterable[float], ended: Iterable[float]) -> dict[str, float]:
+    """What a step took between two readings."""
+    seconds, own, server = (end - begin for begin, end in zip(begun, ended, strict=True))
+    return {
+        "runs_per_second": round(runs / seconds),
+        "own_cpu_us_a_run": round(own / runs * 1e6, 1),
+        "server_cpu_us_a_run": round(server / runs * 1e6, 1),
+    }
 
 
 def _process(process: int) -> tuple[int, float, float]:
