@@ -16,6 +16,7 @@ from lifecycle.control_events import ControlKind, put_control_event
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.ids import stable_id
 from lifecycle.kinds import AuditAction, DecisionKind, DecisionOutcome, HoldKind, HoldStatus
+from lifecycle.texts import typed_reason
 
 _holds = tables.holds.c
 MAX_REASON = 500
@@ -128,7 +129,7 @@ def reject_hold(connection: sa.Connection, *, hold_id: str, actor_context: Actor
         return False
     if row.status != HoldStatus.HELD:
         raise no_longer_waits()
-    if not reason.strip():
+    if typed_reason(reason) is None:
         raise LifecycleError(ErrorCode.REASON_REQUIRED, "Say why the decision is rejected.")
     end_hold(connection, row, HoldStatus.REJECTED, actor_context=actor_context, reason=reason)
     set_decision_outcome(connection, row.decision_id, DecisionOutcome.REFUSED, "rejected")
@@ -164,7 +165,7 @@ def end_hold(
             status=status,
             ended_at=sa.func.clock_timestamp(),
             ended_by=actor_context.actor,
-            reason=None if reason is None else reason.strip()[:MAX_REASON] or None,
+            reason=typed_reason(reason, MAX_REASON),
         )
     )
     write_audit(

@@ -353,6 +353,13 @@ def test_a_rejected_decision_is_never_applied(engine: sa.Engine) -> None:
     assert "v010" not in statuses(engine)
 
 
+def test_a_secret_in_the_reason_is_not_kept(engine: sa.Engine) -> None:
+    hold_id = held_block(engine)
+    with engine.begin() as connection:
+        reject_hold(connection, hold_id=hold_id, actor_context=OPS_ADMIN, reason="See\x00password=hunter2, it works.")
+    assert row(engine, tables.holds)["reason"] == "See password=***, it works."
+
+
 def test_who_may_not_decide_on_holds_changes_nothing(engine: sa.Engine) -> None:
     hold_id = held_block(engine)
     with pytest.raises(LifecycleError) as refused, engine.begin() as connection:
