@@ -22,6 +22,7 @@ class ErrorCode(StrEnum):
     APPROVAL_REQUIRED = "approval_required"
     DEPLOYMENT_FAILED = "deployment_failed"  #: the platform did not do it; nothing changed here
     ARCHIVE_REMOTE_DEACTIVATION_FAILED = "archive_remote_deactivation_failed"
+    ASSIGNEE_NOT_A_MEMBER = "assignee_not_a_member"
     FORBIDDEN = "forbidden"  #: the capability is missing
 
 

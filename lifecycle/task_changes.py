@@ -17,8 +17,8 @@ from lifecycle.audit import AuditEntry, write_audit
 from lifecycle.capabilities import Capability
 from lifecycle.credits.baseline_tasks import proposals_of_tasks
 from lifecycle.credits.baselines import approve_baseline, lock_baselines, reject_baseline
-from lifecycle.errors import ErrorCode, LifecycleError
-from lifecycle.kinds import BLOCKING_TASK_KINDS, OPEN_TASK_STATUSES, AuditAction, TaskStatus
+from lifecycle.errors import Detail, ErrorCode, LifecycleError
+from lifecycle.kinds import BLOCKING_TASK_KINDS, OPEN_TASK_STATUSES, AccountStatus, AuditAction, TaskStatus
 from lifecycle.statuses import Status
 
 _tasks = tables.tasks.c
@@ -109,7 +109,8 @@ def change_task(
 ) -> TaskOutcome:
     """Change a task of a tenant, or of the platform (None). The transaction is the caller's.
 
-    `LifecycleError` `forbidden` for one who has neither the capability nor the task itself, or who may not approve.
+    `LifecycleError` `forbidden` for one who has neither the capability nor the task itself, or who may not approve;
+    `assignee_not_a_member`.
     """
     if change.operation in _DECISIONS:
         lock_baselines(connection)
@@ -139,6 +140,7 @@ def change_task(
                 )
             return complete_task(connection, task_id=task_id, version=version, actor_context=actor_context)
         case TaskOperation.ASSIGN:
+            _check_assignee(connection, tenant_id, change.assignee_user_id, actor_context)
             changes = {"assignee_user_id": change.assignee_user_id, "status": TaskStatus.IN_PROGRESS}
             wanted = OPEN_TASK_STATUSES
         case TaskOperation.SNOOZE:
@@ -155,6 +157,28 @@ def change_task(
         return TaskOutcome.STALE
     _write(connection, task, change.operation, changes, actor_context)
     return TaskOutcome.CHANGED
+
+
+def _check_assignee(
+    connection: sa.Connection, tenant_id: str | None, assignee_user_id: str | None, actor_context: ActorContext
+) -> None:
+    """Refuse one who could not open the task: neither an active member of its tenant nor the one who asks.
+
+    Who is on the staff stands in their tokens alone, so staff take tasks themselves.
+    """
+    memberships = tables.memberships.c
+    is_member = sa.exists().where(
+        memberships.tenant_id == tenant_id,
+        memberships.user_id == assignee_user_id,
+        memberships.status == AccountStatus.ACTIVE,
+    )
+    if assignee_user_id == actor_context.user_id or connection.execute(sa.select(is_member)).scalar_one():
+        return
+    raise LifecycleError(
+        ErrorCode.ASSIGNEE_NOT_A_MEMBER,
+        "A task goes to an active member of its tenant, or to yourself.",
+        [Detail("assignee_not_a_member", "assignee_user_id", "The id of an active member of the task's tenant.")],
+    )
 
 
 def _decide(

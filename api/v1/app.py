@@ -9,6 +9,7 @@ from types import ModuleType
 import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api.auth.access import Access
@@ -71,6 +72,10 @@ def create_token_app(parts: ApiParts, routes: Iterable[ModuleType], *, title: st
             access=Access(parts.database, principal), platform=parts.platform, options=parts.options
         )
 
+    async def let_in_first(request: Request) -> None:
+        if not hasattr(request.state, "context"):
+            await run_in_threadpool(let_in, request)
+
     app = FastAPI(
         title=title,
         version="1",
@@ -82,7 +87,7 @@ def create_token_app(parts: ApiParts, routes: Iterable[ModuleType], *, title: st
     )
     for part in routes:
         app.include_router(part.router)
-    add_error_handlers(app)
+    add_error_handlers(app, let_in_first)
 
     # Answered here, and then raised on to the outermost guard.
     app.add_exception_handler(Exception, on_fault_of_ours)

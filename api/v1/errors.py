@@ -1,6 +1,6 @@
 """Every refusal of the API in one form: code, message, details, request id (30.7)."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -34,6 +34,7 @@ STATUSES: Mapping[ErrorCode, HTTPStatus] = {
     ErrorCode.APPROVAL_REQUIRED: HTTPStatus.CONFLICT,
     ErrorCode.DEPLOYMENT_FAILED: HTTPStatus.BAD_GATEWAY,
     ErrorCode.ARCHIVE_REMOTE_DEACTIVATION_FAILED: HTTPStatus.BAD_GATEWAY,
+    ErrorCode.ASSIGNEE_NOT_A_MEMBER: HTTPStatus.UNPROCESSABLE_ENTITY,
     ErrorCode.FORBIDDEN: HTTPStatus.FORBIDDEN,
 }
 
@@ -71,13 +72,30 @@ class TooManyRequestsError(Exception):
         self.wait = wait
 
 
-def add_error_handlers(app: FastAPI) -> None:
-    """Answer for everything that routes raise."""
+def add_error_handlers(app: FastAPI, let_in_first: Callable[[Request], Awaitable[None]]) -> None:
+    """Answer for everything that routes raise.
+
+    A body is read before a route's dependencies are asked, so whoever sends one that is none has yet to be let in:
+    `let_in_first` raises `NotLetInError`, `TooManyRequestsError` or `LifecycleError` for those who are not.
+    """
+
+    async def on_unusable_body(request: Request, error: Exception) -> Response:
+        try:
+            await let_in_first(request)
+        except NotLetInError as refused:
+            return _on_not_let_in(request, refused)
+        except TooManyRequestsError as refused:
+            return _on_too_many(request, refused)
+        except LifecycleError as refused:
+            return _on_refusal(request, refused)
+        return (_on_malformed if isinstance(error, RequestValidationError) else _on_http_exception)(request, error)
+
     for error, handler in (
         (LifecycleError, _on_refusal),
         (NotLetInError, _on_not_let_in),
         (TooManyRequestsError, _on_too_many),
-        (RequestValidationError, _on_malformed),
+        (RequestValidationError, on_unusable_body),
+        (HTTPStatus.BAD_REQUEST, on_unusable_body),
         (HTTPException, _on_http_exception),
         (BadCursorError, _on_bad_cursor),
         (sa.exc.DataError, _on_unusable_value),

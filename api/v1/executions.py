@@ -51,6 +51,9 @@ def create_executions_app(parts: ExecutionParts) -> FastAPI:
         address = request.client.host if request.client is not None else ""
         return _tenants(await gate.let_in(request.headers.get("authorization", ""), address))
 
+    async def let_in_first(request: HttpRequest) -> None:
+        await let_in(request)
+
     #: The tenants that the asking service acts for; None: all of them.
     tenants_of_request = Annotated[frozenset[str] | None, Depends(let_in)]
 
@@ -104,7 +107,7 @@ def create_executions_app(parts: ExecutionParts) -> FastAPI:
         event_id = await gate.report_stuck(tenants, body.workflow_id, execution_id, body.occurred_at)
         return StuckReport(event_id=event_id)
 
-    add_error_handlers(app)
+    add_error_handlers(app, let_in_first)
     app.add_exception_handler(UnavailableError, _on_unavailable)
     app.add_exception_handler(BusyError, _on_unavailable)
     app.add_exception_handler(NotAcknowledgedError, _on_not_acknowledged)

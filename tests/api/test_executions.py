@@ -253,3 +253,14 @@ def test_no_request_gets_an_answer_that_is_not_documented(engine: sa.Engine, log
 def test_codes_are_the_lifecycles(http: TestClient) -> None:
     document = http.get("/v1/executions/openapi.json").json()
     assert document["components"]["schemas"]["RefusalCode"]["enum"] == [code.value for code in RefusalCode]
+
+
+@pytest.mark.parametrize(("who", "code"), [("nobody", 401), ("a bad token", 401), ("a person", 403)])
+def test_a_body_that_is_none_is_told_only_to_services(engine: sa.Engine, who: str, code: int) -> None:
+    headers = {"nobody": {}, "a bad token": bearer("none"), "a person": bearer(token("viewer"))}
+    json_body = {"Content-Type": "application/json"}
+    with gate(engine, Log()) as http:
+        refused = http.post("/v1/executions", content=b"{", headers={**json_body, **headers[who]})
+        told = http.post("/v1/executions", content=b"{", headers={**json_body, **service()})
+    assert refused.status_code == code
+    assert told.status_code == 422

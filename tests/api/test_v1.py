@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import jwt
 import pytest
@@ -12,6 +13,7 @@ from lifecycle import tables
 from lifecycle.automations import list_versions
 from lifecycle.capabilities import Role
 from lifecycle.errors import ErrorCode
+from lifecycle.kinds import AccountStatus
 from tests.api.v1_given import AUTH, bearer, given_block, running, staff_token, token
 from tests.lifecycle.given import rows, version
 
@@ -149,6 +151,55 @@ def test_rates_are_counted_here_while_redis_is_away(engine: sa.Engine) -> None:
     with running(engine, auth=auth, redis_url="redis://127.0.0.1:1/0") as (client, _, _platform):
         answers = [client.get(V1, headers=bearer(token("viewer"))) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"{", id="no JSON"),
+        pytest.param(b'{"operation": 7}', id="no such request"),
+        pytest.param(b'{"operation": "\xff"}', id="no UTF-8"),
+    ],
+)
+def test_a_body_that_is_none_is_told_only_to_those_who_are_let_in(engine: sa.Engine, body: bytes) -> None:
+    path = f"/v1/tasks/{uuid4()}"
+    json = {"Content-Type": "application/json"}
+    with running(engine) as (client, _, _platform):
+        strangers = [client.patch(path, content=body, headers={**json, **who}) for who in ({}, bearer("none"))]
+        member = client.patch(path, content=body, headers={**json, **bearer(token("ops_qa"))})
+    assert [error(answer) for answer in strangers] == [(401, "unauthenticated")] * 2
+    assert member.status_code in (400, 422)
+
+
+def test_a_malformed_request_counts_once_for_the_rate(engine: sa.Engine) -> None:
+    auth = AUTH.model_copy(update={"user_limit": "2/hour"})
+    headers = bearer(token("viewer")) | {"Content-Type": "application/json"}
+    with running(engine, auth=auth) as (client, _, _platform):
+        answers = [client.patch(f"/v1/tasks/{uuid4()}", content=body, headers=headers) for body in (b"{", b"{}", b"{")]
+    assert [answer.status_code for answer in answers] == [422, 422, 429]
+
+
+def test_a_task_is_assigned_to_a_member_of_its_tenant_alone(engine: sa.Engine) -> None:
+    with running(engine) as (client, _, _platform):
+        given_block(engine)
+        with engine.begin() as connection:
+            connection.execute(
+                sa.update(tables.memberships)
+                .where(tables.memberships.c.user_id == "user-viewer")
+                .values(status=AccountStatus.SUSPENDED)
+            )
+        ops = bearer(token("ops_qa"))
+        (task,) = client.get("/v1/tasks", headers=ops).json()["items"]
+        path, wanted = f"/v1/tasks/{task['id']}", {"operation": "assign", "version": task["version"]}
+        strangers = ("u9", "nobody", "user-viewer")
+        refused = [client.patch(path, json={**wanted, "assignee_user_id": who}, headers=ops) for who in strangers]
+        given = client.patch(path, json={**wanted, "assignee_user_id": "user-member"}, headers=ops)
+        again = {**wanted, "version": given.json()["task"]["version"], "assignee_user_id": "u9"}
+        taken = client.patch(path, json=again, headers=bearer(staff_token("ops_qa")))
+    assert [error(answer) for answer in refused] == [(422, "assignee_not_a_member")] * 3
+    assert refused[0].json()["details"][0]["field"] == "assignee_user_id"
+    assert given.json()["task"]["assignee_user_id"] == "user-member"
+    assert taken.json()["task"]["assignee_user_id"] == "u9", "staff are no members, and take tasks themselves"
 
 
 def test_tasks_are_done_and_then_the_unblock_is_offered(engine: sa.Engine) -> None:
