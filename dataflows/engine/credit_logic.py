@@ -19,6 +19,8 @@ from dataflows.engine.state_files import StateFile, StateFiles, UnusableStoreErr
 #: Into how many parts the tenants are divided: as many processes can share the work.
 PARTS = 8
 
+_KEYS = [f"part-{part}" for part in range(PARTS)]
+
 SNAPSHOT_VERSION = 2
 
 
@@ -50,10 +52,11 @@ class StageSnapshot(msgspec.Struct, array_like=True):
 
 def to_parts(report: CreditReport) -> list[tuple[str, PartReport]]:
     """A report for each part, under its key: all have to know how far the lane has come."""
-    charges: list[list[Charge]] = [[] for _ in range(PARTS)]
-    for charge in report.charges:
-        charges[part_of(charge[-1].tenant_id, PARTS)].append(charge)
-    return [(f"part-{part}", PartReport(part, report._replace(charges=own))) for part, own in enumerate(charges)]
+    lane, mark, charges, is_end = report
+    parted: list[list[Charge]] = [[] for _ in range(PARTS)]
+    for charge in charges:
+        parted[part_of(charge[-1].tenant_id, PARTS)].append(charge)
+    return [(_KEYS[part], PartReport(part, CreditReport(lane, mark, own, is_end))) for part, own in enumerate(parted)]
 
 
 class CreditLogic(StatefulBatchLogic[PartReport, Decision | CreditRun, bytes]):

@@ -98,16 +98,31 @@ class Host:
 
     def process(self, events: Sequence[Event], times: Sequence[int]) -> list[Item]:
         """What is decided by these events, and by the watermark after them."""
+        return self.judge(events, times) + self.report()
+
+    def judge(self, events: Sequence[Event], times: Sequence[int]) -> list[Item]:
+        """As `process`, but the second stage is told of nothing: `report` has to follow, before a snapshot."""
         return self._items(self.lane.process(events, times))
+
+    def report(self, *, is_end: bool = False, at_once: bool = False) -> list[Item]:
+        """What the second stage is to be told, if anything."""
+        mark, charges = self.lane.credit_mark, self.lane.take_charges()
+        if not (charges or is_end):
+            now = time.monotonic()
+            if mark - self._charged < CREDITS_EVERY or not (at_once or now - self._charged_at >= CREDITS_PAUSE):
+                return []
+            self._charged_at = now
+        self._charged = mark
+        return [CreditReport(self._name, mark, charges, is_end)]
 
     def advance(self) -> list[Item]:
         """What is decided by the watermark, which was moved without an event."""
-        return self._items(self.lane.advance([]), at_once=True)
+        return self._items(self.lane.advance([])) + self.report(at_once=True)
 
     def finish(self) -> list[Item]:
         """What is decided when nothing more comes."""
         self.lane.watermark.finish()
-        return self._items(self.lane.advance([]), is_end=True)
+        return self._items(self.lane.advance([]), is_end=True) + self.report(is_end=True)
 
     def snapshot(self, position: bytes) -> bytes:
         """All that a restart needs to go on after what was handed out.
@@ -141,7 +156,7 @@ class Host:
         else:
             self.lane.learn(state)
 
-    def _items(self, out: list[Timed], *, is_end: bool = False, at_once: bool = False) -> list[Item]:
+    def _items(self, out: list[Timed], *, is_end: bool = False) -> list[Item]:
         """Hand the lane's counts on to the process's metrics, once a batch, and now and then report its runs."""
         counts = self.lane.counts
         if counts.events:
@@ -160,18 +175,7 @@ class Host:
         if is_end or mark - self._reported >= REPORT_EVERY:
             self._reported = mark
             items.append(StreamReport(self._name, mark, self.lane.take_spans(), is_end))
-        self._report_credits(items, is_end=is_end, at_once=at_once)
         return items
-
-    def _report_credits(self, items: list[Item], *, is_end: bool, at_once: bool) -> None:
-        mark, charges = self.lane.credit_mark, self.lane.take_charges()
-        if not (charges or is_end):
-            now = time.monotonic()
-            if mark - self._charged < CREDITS_EVERY or not (at_once or now - self._charged_at >= CREDITS_PAUSE):
-                return
-            self._charged_at = now
-        self._charged = mark
-        items.append(CreditReport(self._name, mark, charges, is_end))
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -56,9 +56,9 @@ class FilePartition(StatefulSourcePartition[Item, bytes]):
             else:
                 taken = self._intake.take(part.lines, part.offset_of, text=part.text)
                 items += taken.dead_letters
-                items += self._host.process(taken.events, taken.times)
+                items += self._host.judge(taken.events, taken.times)
                 items += [taken.contradicts(index) for index in self._host.lane.take_conflicts()]
-        return items
+        return items + self._host.report()
 
     def _finish(self) -> list[Item]:
         """Decide what is due by the end of the file; the second time there is nothing more to say."""
