@@ -53,8 +53,9 @@ def attempt_evidence_hygiene(
     Raises only what keeps the receipt itself from being written; then the caller's transaction is lost as a whole.
     """
     if plain(case.wt_gate_for_automation) != plain(ALLOWED):
-        reason = plain(case.wt_gate_verdict) or plain(case.wt_gate_for_automation)
-        _write_receipt(connection, case, ReceiptOutcome.BLOCKED, reason=reason or None)
+        said = (case.wt_gate_verdict, case.wt_gate_for_automation)
+        reason = next((value.strip() for value in said if plain(value)), None)
+        _write_receipt(connection, case, ReceiptOutcome.BLOCKED, reason=reason)
         return ReceiptOutcome.BLOCKED
     try:
         with connection.begin_nested():  # the task and its receipt, or neither

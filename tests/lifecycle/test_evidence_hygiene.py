@@ -93,6 +93,7 @@ def test_a_case_that_enters_the_stage_and_is_allowed_has_its_task(engine: sa.Eng
         pytest.param("⛔ BLOCKED", "Needs counsel", "blocked", "Needs counsel", id="blocked for its verdict"),
         pytest.param("⛔ BLOCKED", None, "blocked", "⛔ BLOCKED", id="blocked without a verdict: for the gate's value"),
         pytest.param("⛔ BLOCKED", "  ", "blocked", "⛔ BLOCKED", id="a verdict of spaces is none"),
+        pytest.param("⛔ NO", " \u26a0\ufe0f Hold", "blocked", "\u26a0\ufe0f Hold", id="a reason is quoted as it is"),
         pytest.param(None, "Needs counsel", "blocked", "Needs counsel", id="no gate blocks"),
         pytest.param(None, None, "blocked", None, id="nothing at all blocks, and says nothing"),
         pytest.param("ALLOWED", None, "blocked", "ALLOWED", id="without its mark it does not allow"),
