@@ -36,6 +36,7 @@ COMMANDS = {
     "update-baselines": "cli.update_baselines",
     "baselines": "cli.baselines",
     "ledger": "cli.ledger",
+    "notion": "cli.notion",
 }
 
 

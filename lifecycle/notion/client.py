@@ -149,6 +149,10 @@ class NotionClient:
             raise RefusedError("object_not_found")
         return self._ask("GET", f"data_sources/{database.data_sources[0].id}", Schema)
 
+    def add_columns(self, data_source_id: str, columns: Properties) -> Schema:
+        """Add columns to a database; those that it has stay as they are. May be repeated."""
+        return self._ask("PATCH", f"data_sources/{data_source_id}", Schema, {"properties": columns})
+
     def create_page(self, data_source_id: str, properties: Properties, children: Sequence[Properties] = ()) -> Page:
         """Add a row; after a `TryLaterError` that is not certain it may be there all the same."""
         parent = {"type": "data_source_id", "data_source_id": data_source_id}

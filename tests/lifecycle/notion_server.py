@@ -308,6 +308,12 @@ class NotionServer:
                 return {"object": "database", "id": given, "data_sources": [{"id": self._sources[name], "name": name}]}
             case ("GET", "data_sources", given):
                 return self._schema(self._named(self._sources, given))
+            case ("PATCH", "data_sources", given):
+                name = self._named(self._sources, given)
+                self.schemas[name] |= {
+                    column: next(iter(wanted)) for column, wanted in asked.body["properties"].items()
+                }
+                return self._schema(name)
             case ("POST", "data_sources", given, "query"):
                 return self._query(self._named(self._sources, given), asked.body)
             case ("POST", "pages"):
