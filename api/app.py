@@ -15,6 +15,7 @@ from api import health, metrics
 from api.console import automations, blacklist, cases, classification, decisions, guard, sign_in, tasks
 from api.console import credits as console_credits
 from api.console import health as console_health
+from api.console import spending as console_spending
 from api.console.parts import ConsoleParts
 from api.database import Database
 from api.errors import add_error_handlers, refuse
@@ -50,6 +51,7 @@ def create_app(
         blacklist,
         cases,
         console_credits,
+        console_spending,
         classification,
         guard,
         console_health,

@@ -45,6 +45,16 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Words beside a column that goes beyond the drawing."""
+
+    x: float
+    y: float
+    text: str
+    is_left: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A drawing of `WIDTH` by `HEIGHT`."""
 
@@ -57,6 +67,7 @@ class Chart:
     bands: Sequence[str] = ()
     curves: Sequence[str] = ()
     dots: Sequence[Dot] = ()
+    notes: Sequence[Note] = ()
     left: float = _LEFT
     width: float = WIDTH
     height: float = HEIGHT

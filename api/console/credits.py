@@ -24,15 +24,17 @@ from lifecycle.capabilities import Capability
 from lifecycle.credits.approved_baselines import list_baselines
 from lifecycle.credits.baselines import approve_baseline, reject_baseline
 from lifecycle.credits.reviews import list_reviews, read_review
+from lifecycle.credits.spend_history import read_episodes, read_workflows
 from lifecycle.credits.spending import PERIOD, read_spending
 from lifecycle.credits.weekly_report import DayTotal
 from lifecycle.errors import ErrorCode, LifecycleError
-from lifecycle.kinds import BaselineStatus
+from lifecycle.kinds import BaselineStatus, SpendRise
 
 router = APIRouter()
 
 REVIEWS = 26
 PROPOSALS = 50
+WORKFLOWS = 20
 
 
 class Word(StrEnum):
@@ -125,12 +127,21 @@ def _show(request: Request, visitor: Visitor, tenant_id: str | None, refusal: Li
             connection, tenant_id=tenant_id, statuses=(BaselineStatus.PROPOSED,), limit=PROPOSALS
         )
         reviews = list_reviews(connection, tenant_id=tenant_id, limit=REVIEWS)
+        workflows = (
+            []
+            if spending.until is None
+            else read_workflows(connection, spending.until, tenant_id=tenant_id, limit=WORKFLOWS)
+        )
+        episodes = read_episodes(connection, tenant_id=tenant_id)
     return page(
         request,
         "credits.html",
         {
             "tenant_id": tenant_id,
             "spending": spending,
+            "workflows": workflows,
+            "episodes": episodes,
+            "burst": SpendRise.BURST,
             "by_day": None
             if spending.until is None
             else columns(

@@ -1,0 +1,50 @@
+"""What was spent over time, in Chromium: from the workflows to a burst's decision; and whether it can be read."""
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Browser, expect
+
+from tests.api.test_console_spending import given_spending, told
+from tests.api.v1_given import staff_token
+from tests.browser.test_console import _assert_readable
+from tests.lifecycle import given
+
+
+def test_a_burst_is_found_from_the_list_of_workflows(
+    engine: sa.Engine, console_with_sign_in: str, chromium: Browser
+) -> None:
+    given.given_world(engine)
+    given_spending(engine, told())
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{console_with_sign_in}/credits")
+    page.get_by_label("Token").fill(staff_token("ops_admin"))
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Nightly invoices").click()
+    expect(page.get_by_role("img", name="Credits by hour: 168 hours")).to_be_visible()
+    page.get_by_text("168 hours, the newest first").click()
+    expect(page.get_by_role("row", name="04 Mar 09:00 1,110 anomaly")).to_be_visible()
+    page.get_by_role("link", name="Burst").click()
+    expect(page.get_by_text("An hour spent more than such an hour ever did.")).to_be_visible()
+    expect(page.get_by_role("link", name="Find out why “Nightly invoices” spends more than usual")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pages_of_spending_can_be_read(
+    engine: sa.Engine, console_with_sign_in: str, chromium: Browser, width: int, scheme: str
+) -> None:
+    given.given_world(engine)
+    given_spending(engine, told())
+    context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(f"{console_with_sign_in}/sign-in")
+    page.get_by_label("Token").fill(staff_token("ops_admin"))
+    page.get_by_role("button", name="Sign in").click()
+    for path in ("", "/spending?tenant_id=t1&workflow_id=wf1", "/spending?tenant_id=t1&by=day"):
+        page.goto(f"{console_with_sign_in}/credits{path}")
+        for summary in page.locator("summary").all():
+            summary.click()
+        _assert_readable(page, path)
+    context.close()
