@@ -89,6 +89,15 @@ def _say_faults(error: Exception) -> bool:
     if not isinstance(error, ValidationError) or error.title != "Settings":
         return False
     for fault in error.errors(include_input=False, include_url=False):
-        name = "BREAKWATER_" + "__".join(str(part).upper() for part in fault["loc"])
-        typer.echo(f"breakwater: {name}: {fault['msg'].removeprefix('Value error, ')}", err=True)
+        place = [_variable_of(fault["loc"])] if fault["loc"] else []
+        typer.echo(f"breakwater: {': '.join([*place, fault['msg'].removeprefix('Value error, ')])}", err=True)
     return True
+
+
+def _variable_of(place: tuple[int | str, ...]) -> str:
+    """The environment's name for a setting; some have one of their own, without the prefix."""
+    from config.settings import Settings
+
+    first = str(place[0]).upper()
+    known = {field.validation_alias for field in Settings.model_fields.values()}
+    return first if first in known else "BREAKWATER_" + "__".join(str(part).upper() for part in place)
