@@ -9,6 +9,10 @@ from lifecycle.kinds import BindingStatus
 from lifecycle.refusals import Refusal
 from lifecycle.statuses import Status
 
+#: What a scenario is called that no registered version stands for: it is its own version and workflow (10). The platform
+#: does not know it, so nothing of it can be stopped.
+SCENARIO_PREFIX = "scenario:"
+
 _versions = tables.automation_versions.c
 _bindings = tables.workflow_bindings.c
 
@@ -40,6 +44,22 @@ def find_workflow(
     if name is None:
         return Refusal.WORKFLOW_NOT_FOUND
     return Workflow(tenant_id=tenant_id, workflow_id=workflow_id, name=name)
+
+
+def find_workflow_or_scenario(
+    connection: sa.Connection, tenant_id: str, workflow_id: str, version_id: str | None
+) -> Workflow | Refusal:
+    """As `find_workflow`; or a scenario of a tenant that is known, for what is only about what runs cost."""
+    if not is_scenario(workflow_id):
+        return find_workflow(connection, tenant_id, workflow_id, version_id)
+    if not tenant_is_known(connection, tenant_id):
+        return Refusal.TENANT_NOT_FOUND
+    return Workflow(tenant_id=tenant_id, workflow_id=workflow_id, name=workflow_id.removeprefix(SCENARIO_PREFIX))
+
+
+def is_scenario(workflow_id: str) -> bool:
+    """Whether a workflow is none of the platform's."""
+    return workflow_id.startswith(SCENARIO_PREFIX)
 
 
 def tenant_is_known(connection: sa.Connection, tenant_id: str) -> bool:

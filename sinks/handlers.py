@@ -28,7 +28,14 @@ from lifecycle.refusals import Refusal
 from lifecycle.silence import stream_is_silent, workflow_is_quiet
 from lifecycle.statuses import Status
 from lifecycle.stuck import Execution, record_recovered, record_stuck
-from lifecycle.workflows import Workflow, find_workflow, tenant_is_known, version_of_workflow
+from lifecycle.workflows import (
+    Workflow,
+    find_workflow,
+    find_workflow_or_scenario,
+    is_scenario,
+    tenant_is_known,
+    version_of_workflow,
+)
 
 _NOW = sa.select(sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)))
 
@@ -177,7 +184,7 @@ def spend_anomaly(connection: sa.Connection, decision: Decision, options: Lifecy
         raise MalformedDecisionError("tenant_id: must be given")
     workflow = None
     if decision.workflow_id is not None:
-        found = _workflow(connection, decision)
+        found = find_workflow_or_scenario(connection, *_whose(decision), decision.automation_version_id)
         if isinstance(found, Refusal):
             return _refused(found)
         workflow = found
@@ -212,7 +219,7 @@ def credit_incident(connection: sa.Connection, decision: Decision, options: Life
     credits_total = _amount(observed, "credits_total")
     variance_multiplier = _amount_or_none(observed, "variance_multiplier")
     baseline_credits = _amount_or_none(decision.threshold, "baseline_credits")
-    workflow = _workflow(connection, decision)
+    workflow = find_workflow_or_scenario(connection, *_whose(decision), decision.automation_version_id)
     if isinstance(workflow, Refusal):
         return _refused(workflow)
     result = record_incident(
@@ -221,7 +228,7 @@ def credit_incident(connection: sa.Connection, decision: Decision, options: Life
             tenant_id=workflow.tenant_id,
             workflow_id=workflow.workflow_id,
             execution_id=execution_id,
-            automation_version_id=decision.automation_version_id,
+            automation_version_id=None if is_scenario(workflow.workflow_id) else decision.automation_version_id,
             decision_id=decision.decision_id,
             occurred_at=decision.occurred_at,
             severity=severity,

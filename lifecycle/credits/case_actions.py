@@ -17,6 +17,7 @@ from lifecycle.credits.incident import Incident
 from lifecycle.ids import stable_id
 from lifecycle.kinds import ActionResult, CaseAction, CaseSeverity, Channel, GateHoldKind
 from lifecycle.options import LifecycleOptions
+from lifecycle.workflows import is_scenario
 
 #: Those that are a message; each is sent when a case is opened or its severity rises, not for each run.
 MESSAGES = frozenset({CaseAction.SLACK_ALERT, CaseAction.SLACK_ESCALATE})
@@ -74,7 +75,9 @@ def _do(
     actor_context: ActorContext,
     options: LifecycleOptions,
 ) -> ActionResult:
-    if action in _HOLDS:
+    # Of a scenario that the platform does not know nothing is started here, so nothing can be held back.
+    is_held = action in _HOLDS and not is_scenario(incident.workflow_id)
+    if is_held:
         put_gate_hold(
             connection,
             tenant_id=incident.tenant_id,
@@ -98,7 +101,7 @@ def _do(
             return ActionResult.PLANNED if options.case_pages else ActionResult.NOT_CONFIGURED
         case CaseAction.WEEKLY_REVIEW:
             return ActionResult.PLANNED
-    return ActionResult.DONE
+    return ActionResult.NOT_CONFIGURED if action in _HOLDS and not is_held else ActionResult.DONE
 
 
 def _record(
@@ -138,7 +141,8 @@ _DONE = {
     CaseAction.BLOCK_DISPATCH: "nothing that the run asks for is started",
     CaseAction.REQUIRE_ACK_BEFORE_RERUN: "the workflow waits until the case is acknowledged",
 }
-_NOT_DONE = {CaseAction.PAGE_LOCK: "no page was locked, since none is set up"}
+_NOT_HELD = "nothing is held back, since the scenario’s runs are started elsewhere"  # noqa: RUF001  (an apostrophe)
+_NOT_DONE = {CaseAction.PAGE_LOCK: "no page was locked, since none is set up", **dict.fromkeys(_HOLDS, _NOT_HELD)}
 
 
 def told(results: dict[CaseAction, ActionResult]) -> tuple[Sequence[str], Sequence[str]]:
@@ -149,4 +153,4 @@ def told(results: dict[CaseAction, ActionResult]) -> tuple[Sequence[str], Sequen
         for action, result in results.items()
         if result in (ActionResult.NOT_CONFIGURED, ActionResult.FAILED) and action in _NOT_DONE
     ]
-    return done, not_done
+    return done, list(dict.fromkeys(not_done))

@@ -327,3 +327,28 @@ def test_an_incident_can_not_hide_behind_a_character_that_the_database_lacks(eng
     assert apply(engine, said, said) == ["case_opened", None]
     assert case(engine)["scenario"] == "a\N{REPLACEMENT CHARACTER}b"
     assert case(engine)["primary_execution_id"] == "RUN\N{REPLACEMENT CHARACTER}1"
+
+
+def test_a_scenario_that_the_platform_does_not_know_has_cases_and_nothing_to_hold_back(engine: sa.Engine) -> None:
+    given_world(engine)
+    named = {"workflow_id": "scenario:BINDER", "automation_version_id": "scenario:BINDER"}
+    assert apply(engine, incident("SEV0", **named)) == ["case_opened"]
+    opened = case(engine)
+    assert (opened["workflow_id"], opened["automation_version_id"]) == ("scenario:BINDER", None)
+    assert holds(engine) == []
+    assert {action: result for (action, _, _), result in results(engine).items()} == {
+        "quarantine": "not_configured",
+        "block_dispatch": "not_configured",
+        "create_case": "done",
+        "page_lock": "not_configured",
+        "slack_escalate": "not_configured",
+    }
+    (body,) = {one["body"] for one in rows(engine, tables.notifications, channel="email")}
+    assert body.count("nothing is held back") == 1
+
+
+def test_a_scenario_of_a_tenant_that_is_not_known_has_no_case(engine: sa.Engine) -> None:
+    given_world(engine)
+    named = {"workflow_id": "scenario:B", "automation_version_id": "scenario:B", "tenant_id": "t9"}
+    assert apply(engine, incident("SEV0", **named)) == ["tenant_not_found"]
+    assert rows(engine, tables.credit_cases) == []
