@@ -1,15 +1,17 @@
 """Is the newest value of a series something that was never seen before? (spec 50.9; docs/spend-rate.md)
 
-Three quantities are followed for each value: the value itself, the mean of the last day's worth of points, and what
-the time of the day and week leaves unexplained. Of each the least and the most so far are remembered, an envelope
-that forgets slowly. A value is the more odd the further one of the three goes out of its envelope, measured in the
-envelope's own width: only the series itself says what is much. Of values that can be exchanged for each other the
+Five quantities are followed for each value: the value itself, the mean of the last day's worth of points, what the
+time of the day and week leaves unexplained, how much of that came suddenly, and how suddenly the value came on a scale
+on which a hundred times the usual is a few times as much. Of each the least and the most so far are remembered, an
+envelope that forgets slowly. A value is the more odd the further one of the five goes out of its envelope, measured in
+the envelope's own width: only the series itself says what is much. Of values that can be exchanged for each other the
 n-th is an extreme with probability 2/n (Renyi 1962), so false alarms get fewer with time, without any assumption
 about how the values are distributed; the tolerances take off those that are extremes by a hair.
 
 Strictly causal: a score depends on the points before and on its own, never on the length or range of what follows.
 """
 
+import math
 from datetime import datetime
 from struct import Struct
 
@@ -19,9 +21,11 @@ import msgspec
 ALARM = 0.5
 
 #: How far out of its envelope each quantity has to be for an alarm, as share of the envelope's width.
-VALUE_TOLERANCE = 0.014
-LEVEL_TOLERANCE = 0.055
-SEASON_TOLERANCE = 0.11
+VALUE_TOLERANCE = 0.01
+LEVEL_TOLERANCE = 0.07
+SEASON_TOLERANCE = 0.1
+SHIFT_TOLERANCE = 0.1
+JUMP_TOLERANCE = 0.1
 
 #: Points before the first one that is judged.
 WARM_UP = 100
@@ -29,17 +33,27 @@ WARM_UP = 100
 LEVEL_POINTS = 24
 #: An episode goes on for so many points after its last alarm; within it only what is odder still is told.
 EPISODE_POINTS = 60
-#: The share of its half width by which the season's and the level's envelope shrink with each point: half of what
-#: was extreme is forgotten after 3,500 points. That of the value keeps all.
+#: The share of its half width by which all envelopes but the value's shrink with each point: half of what was extreme
+#: is forgotten after 3,500 points. That of the value keeps all.
 FORGETTING = 0.0002
+#: The weight of the newest point in what the next one is compared with to say what is sudden.
+RECENT_WEIGHT = 0.3
+#: The weight of a new point in the usual value and its usual distance from it: two days of five minutes.
+SCALE_WEIGHT = 0.002
+#: A point moves both by no more than so many usual distances, and the usual distance is no less than this share of the
+#: mean one: where most values are alike and some are far away, the latter count for something.
+OUTLIER = 3.0
+LEAST_SHARE = 0.1
 #: The least weight of a new point in its hour's usual value: of the day, and of the week.
 DAILY_WEIGHT = 0.03
 WEEKLY_WEIGHT = 0.05
 #: An hour of the week begins with what is known of that hour of any day, as though it had been seen so often.
 BORROWED = 3
 
-#: Differences below this share of a quantity are rounding.
-ROUNDING = 1e-9
+#: Differences below this share of a value are rounding.
+ROUNDING = 1e-12
+#: What is further from zero counts as this, so that sums and differences stay finite.
+LARGEST = 1e300
 
 HOURS = 24
 WEEK_HOURS = 168
@@ -54,17 +68,17 @@ MOST_POINTS = 255
 class Envelope(msgspec.Struct, array_like=True, gc=False):
     """The least and the most of a quantity, lately."""
 
-    low: float = 0.0
-    high: float = 0.0
-    points: int = 0
+    low: float = math.inf
+    high: float = -math.inf
 
-    def novelty(self, quantity: float, forgetting: float) -> float:
-        """How far it is outside, in widths of the envelope; 0 inside. The envelope then takes it in."""
+    def novelty(self, quantity: float, finest: float, forgetting: float = FORGETTING) -> float:
+        """How far it is outside, in widths of the envelope; 0 inside. The envelope then takes it in.
+
+        What never varied has no width: any change is new then, unless it is only one of rounding, below `finest`.
+        """
         found = 0.0
-        if self.points == 0:
+        if self.low > self.high:
             self.low = self.high = quantity
-        # What never varied has no width: any change is new then, unless it is only one of rounding.
-        finest = ROUNDING * max(abs(self.low), abs(self.high), abs(quantity))
         width = self.high - self.low
         outside = max(quantity - self.high, self.low - quantity)
         if outside > finest:
@@ -72,8 +86,34 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
         shrunk = forgetting * width / 2
         self.high = max(self.high - shrunk, quantity)
         self.low = min(self.low + shrunk, quantity)
-        self.points += 1
         return found
+
+
+class Scale(msgspec.Struct, array_like=True, gc=False):
+    """The usual value of a series whatever the time is, and how far its values usually are from it."""
+
+    points: int = 0
+    centre: float = 0.0
+    spread: float = 0.0
+    #: The mean distance with all outliers.
+    mean_distance: float = 0.0
+
+    def place(self, value: float, finest: float) -> float:
+        """Say where a value is: how many usual distances away, by the inverse hyperbolic sine; then learn it.
+
+        So 1 is 0.9, 10 is 3 and 100 is 5.3: near the centre it is the distance, far from it its logarithm.
+        """
+        distance = value - self.centre
+        # What never varied has no usual distance: the first change is one.
+        unit = self.spread if self.spread > finest else max(abs(distance), finest)
+        self.points += 1
+        weight = max(1.0 / self.points, SCALE_WEIGHT)
+        most = OUTLIER * self.spread if self.spread else abs(distance)
+        self.centre += weight * max(-most, min(most, distance))
+        self.mean_distance += weight * (abs(distance) - self.mean_distance)
+        self.spread += weight * (min(most, abs(distance)) - self.spread)
+        self.spread = max(self.spread, LEAST_SHARE * self.mean_distance)
+        return math.asinh(distance / unit) if unit else 0.0
 
 
 class Usual(msgspec.Struct, array_like=True, gc=False):
@@ -124,6 +164,14 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
     value: Envelope = msgspec.field(default_factory=Envelope)
     level: Envelope = msgspec.field(default_factory=Envelope)
     season: Envelope = msgspec.field(default_factory=Envelope)
+    shift: Envelope = msgspec.field(default_factory=Envelope)
+    jump: Envelope = msgspec.field(default_factory=Envelope)
+    scale: Scale = msgspec.field(default_factory=Scale)
+    #: The largest value, without its sign: what is rounding is a share of it.
+    largest: float = 0.0
+    #: What the season did not explain lately, and where on the scale the values were.
+    unexplained: float = 0.0
+    place: float = 0.0
     usual: Usual = msgspec.field(default_factory=Usual)
     #: The newest values, oldest first.
     newest: bytearray = msgspec.field(default_factory=bytearray)
@@ -132,18 +180,28 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
     told_at: int = 0
 
     def score(self, at: datetime, value: float) -> float:
-        """How odd a value is, from 0 to below 1, judged before it is learned. 6 µs.
+        """How odd a value is, from 0 to below 1, judged before it is learned. 8 µs.
 
         `at` is the time whose hour and weekday count; points come in its order.
         """
+        value = max(-LARGEST, min(LARGEST, value))
         self.points += 1
         self.newest += NUMBER.pack(value)
         del self.newest[: -NUMBER.size * LEVEL_POINTS]
         newest = [one for (one,) in NUMBER.iter_unpack(self.newest)]
+        error = self.usual.learn(at, value)
+        shift = error - self.unexplained
+        self.unexplained += RECENT_WEIGHT * shift
+        self.largest = max(self.largest, abs(value))
+        finest = ROUNDING * self.largest
+        jump = self.scale.place(value, finest) - self.place
+        self.place += RECENT_WEIGHT * jump
         found = max(
-            self.value.novelty(value, 0.0) / VALUE_TOLERANCE,
-            self.level.novelty(sum(newest) / len(newest), FORGETTING) / LEVEL_TOLERANCE,
-            self.season.novelty(self.usual.learn(at, value), FORGETTING) / SEASON_TOLERANCE,
+            self.value.novelty(value, finest, forgetting=0.0) / VALUE_TOLERANCE,
+            self.level.novelty(sum(newest) / len(newest), finest) / LEVEL_TOLERANCE,
+            self.season.novelty(error, finest) / SEASON_TOLERANCE,
+            self.shift.novelty(shift, finest) / SHIFT_TOLERANCE,
+            self.jump.novelty(jump, ROUNDING) / JUMP_TOLERANCE,
         )
         if self.points <= WARM_UP or found <= 0.0:
             return 0.0
