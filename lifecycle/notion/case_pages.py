@@ -54,6 +54,15 @@ def note_lock(connection: sa.Connection, wanted: Wanted, result: ActionResult) -
     )
 
 
+def fail_locks(connection: sa.Connection) -> None:
+    """Nothing can be locked now: each lock that was planned has failed, until it is made after all."""
+    connection.execute(
+        sa.update(tables.credit_case_actions)
+        .where(_actions.action == CaseAction.PAGE_LOCK, _actions.result == ActionResult.PLANNED)
+        .values(result=ActionResult.FAILED, finished_at=sa.func.clock_timestamp())
+    )
+
+
 def _object_id() -> sa.ColumnElement[str]:
     return sa.cast(_cases.id, sa.Text)
 
@@ -82,7 +91,6 @@ def _wanted(case: sa.Row[Any], runs: Sequence[str], options: LifecycleOptions) -
             title=case.title,
             columns={
                 "Case_ID": case.case_id,
-                "Title": case.title,
                 "Tenant_ID": case.tenant_id,
                 "Scenario": case.scenario,
                 "Category": case.category,

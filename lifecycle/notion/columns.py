@@ -32,7 +32,6 @@ _TIME, _LINK, _PAGES = ColumnType.TIME, ColumnType.LINK, ColumnType.PAGES
 COLUMNS: Mapping[NotionKind, tuple[Column, ...]] = {
     NotionKind.CASE: (
         Column("Case_ID"),
-        Column("Title"),
         Column("Tenant_ID"),
         Column("Scenario"),
         Column("Category", _CHOICE),
@@ -69,7 +68,6 @@ COLUMNS: Mapping[NotionKind, tuple[Column, ...]] = {
         Column("Run At", _TIME),
     ),
     NotionKind.REVIEW: (
-        Column("Report ID"),
         Column("ISO Week"),
         Column("Tenant"),
         Column("Revision", _NUMBER),
@@ -109,7 +107,7 @@ COLUMNS: Mapping[NotionKind, tuple[Column, ...]] = {
     ),
 }
 
-#: The column that names the object, and those that the same name may be told apart by.
+#: What names the object, and what the same name may be told apart by: a column, or, where there is none, the title.
 IDENTITY: Mapping[NotionKind, tuple[str, tuple[str, ...]]] = {
     NotionKind.CASE: ("Case_ID", ()),
     NotionKind.TASK: ("Idempotency Key", ()),

@@ -16,7 +16,7 @@ import structlog
 from config.metrics import NOTION_PAGES
 from config.settings import NotionAccess
 from lifecycle.kinds import ActionResult
-from lifecycle.notion.case_pages import due_cases, note_lock
+from lifecycle.notion.case_pages import due_cases, fail_locks, note_lock
 from lifecycle.notion.client import NotionClient
 from lifecycle.notion.columns import COLUMNS
 from lifecycle.notion.faults import OF_ALL, NotionError, RefusedError, TryLaterError
@@ -78,8 +78,8 @@ class NotionSync:
         if NotionPart.API in left_alone:
             return 0
         try:
-            if NotionPart.CASE not in left_alone:
-                self._poll(right)
+            if NotionPart.CASE not in left_alone and not self._poll(right):
+                left_alone |= {NotionPart.CASE}
             for kind in self._databases():
                 if NotionPart(kind) not in left_alone:
                     written += self._write_kind(kind, deadline, right)
@@ -90,20 +90,24 @@ class NotionSync:
             self._note_success(NotionPart.API)
         return written
 
-    def _poll(self, right: sa.Connection) -> None:
-        """Read what people changed, before it is written over. Raises what is not about this database alone."""
+    def _poll(self, right: sa.Connection) -> bool:
+        """Read what people changed, before it is written over; False when the database refuses that.
+
+        Raises what is not about this database alone.
+        """
         database = self.access.cases
         if database is None or not poll_is_due(right, database, self.poll_every):
-            return
+            return True
         try:
             poll_stages(self.engine, self.notion, database, self._layout(NotionKind.CASE))
         except RefusedError as error:
             if error.code in OF_ALL:
                 raise
             self._note_failure(NotionPart.CASE, error)
-        else:
-            self._note_success(NotionPart.API)
-            self._note_success(NotionPart.CASE)
+            return False
+        self._note_success(NotionPart.API)
+        self._note_success(NotionPart.CASE)
+        return True
 
     def _write_kind(self, kind: NotionKind, deadline: float, right: sa.Connection) -> int:
         """Raises what is not about this database alone."""
@@ -130,10 +134,8 @@ class NotionSync:
         try:
             written = writer.write(wanted, self._layout(wanted.kind))
         except NotionError as error:
-            refused = isinstance(error, RefusedError)
-            NOTION_PAGES.labels(wanted.kind, PageOutcome.REFUSED if refused else PageOutcome.LATER).inc()
-            if refused:
-                self._note_lock(wanted, ActionResult.FAILED)
+            outcome = PageOutcome.REFUSED if isinstance(error, RefusedError) else PageOutcome.LATER
+            NOTION_PAGES.labels(wanted.kind, outcome).inc()
             raise
         NOTION_PAGES.labels(wanted.kind, written.outcome).inc()
         if written.refused_code is not None:
@@ -191,6 +193,8 @@ class NotionSync:
                 breaker=self.breaker,
                 options=self.options,
             )
+            if isinstance(error, RefusedError) and part in (NotionPart.API, NotionPart.CASE):
+                fail_locks(connection)
 
     def _note_success(self, part: NotionPart) -> None:
         with self.engine.begin() as connection:
