@@ -9,8 +9,8 @@ from lifecycle.kinds import BindingStatus
 from lifecycle.refusals import Refusal
 from lifecycle.statuses import Status
 
-#: What a scenario is called that no registered version stands for: it is its own version and workflow (10). The platform
-#: does not know it, so nothing of it can be stopped.
+#: What a scenario is called that no registered version stands for: it is its own version and workflow (10). The
+#: platform does not know it, so nothing of it can be stopped.
 SCENARIO_PREFIX = "scenario:"
 
 _versions = tables.automation_versions.c
