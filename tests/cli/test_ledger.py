@@ -85,9 +85,59 @@ def test_a_row_that_was_changed_is_found_and_named(filled: sa.Engine, database_u
             "seq": 2,
             "what": "the row is not what it was when it was written",
         },
-        {"tenant_id": "t2", "holds": True},
+        {"tenant_id": "t2", "holds": True, "rows": 2, "sha256": end_of(filled, "t2")},
     ]
     assert ledger(database_url, "verify", "--tenant", "t2").returncode == 0
+
+
+def end_of(engine: sa.Engine, tenant_id: str) -> str:
+    """The hash of a chain's last row."""
+    heads = tables.credit_ledger_heads.c
+    with engine.connect() as connection:
+        found: str = connection.execute(sa.select(heads.sha256).where(heads.tenant_id == tenant_id)).scalar_one()
+    return found
+
+
+def cut_off(engine: sa.Engine, tenant_id: str, *, rows: int) -> None:
+    """Leave so many rows of a chain, and move its head back to them, as somebody with all rights could."""
+    runs, heads = tables.credit_runs, tables.credit_ledger_heads
+    with engine.begin() as connection:
+        connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
+        connection.execute(sa.delete(runs).where(runs.c.tenant_id == tenant_id, runs.c.seq > rows))
+        last = sa.select(runs.c.sha256).where(runs.c.tenant_id == tenant_id, runs.c.seq == rows).scalar_subquery()
+        head = heads.c.tenant_id == tenant_id
+        if rows:
+            connection.execute(sa.update(heads).where(head).values(seq=rows, sha256=last))
+        else:
+            connection.execute(sa.delete(heads).where(head))
+
+
+@pytest.mark.parametrize("rows", [2, 0], ids=["the last row", "the whole chain"])
+def test_a_tail_cut_off_with_its_head_is_missed_by_what_was_told_before(
+    filled: sa.Engine, database_url: str, tmp_path: Path, rows: int
+) -> None:
+    before = tmp_path / "before.json"
+    before.write_text(ledger(database_url, "verify", "--json").stdout)
+    with filled.begin() as connection:
+        append(connection, [run("t1", 7)])
+    arguments = ("verify", "--against", str(before))
+    assert ledger(database_url, *arguments).stdout == "t1: holds\nt2: holds\n"
+    cut_off(filled, "t1", rows=rows)
+    assert ledger(database_url, "verify").returncode == 0
+    found = ledger(database_url, *arguments)
+    said = "t1: row 3: the row was there before, and is missing\nt2: holds\n"
+    assert (found.returncode, found.stdout) == (1, said)
+    if rows:
+        with filled.begin() as connection:
+            append(connection, [run("t1", 8)])
+        assert "t1: row 3: the row was another one before" in ledger(database_url, *arguments).stdout
+
+
+def test_what_is_no_report_of_a_ledger_is_refused(filled: sa.Engine, database_url: str, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text("t1: holds\n")
+    found = ledger(database_url, "verify", "--against", str(wrong))
+    assert (found.returncode, "is not what" in found.stderr) == (2, True)
 
 
 def test_rows_whose_chain_s_end_was_taken_away_are_found(filled: sa.Engine, database_url: str) -> None:
