@@ -1,24 +1,17 @@
 """Laws and examples of the series detector; `benchmarks/nab.py` says how well it does on recorded data."""
 
-import csv
 import math
 import random
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from io import StringIO
-from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.spend_scores import score_rows
 from dataflows.detectors.spend_rate_core import ALARM, WARM_UP, SpendRate
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
-ROOT = Path(__file__).resolve().parents[2]
 HOUR = timedelta(hours=1)
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400)
@@ -133,20 +126,3 @@ def test_noise_gives_less_than_an_alarm_a_month() -> None:
         noise = random.Random(seed)
         found += len(alarms([noise.uniform(0, 1) for _ in range(24 * 365)]))
     assert found <= 20 * 12
-
-
-def test_the_plain_interface_gives_a_row_for_each_row() -> None:
-    rows = ["2026-01-05 00:00:00,1.5", "2026-01-05 01:00:00,nan", "2026-01-05 01:00:00,x", "2026-01-05 02:00:00,-1e3"]
-    found = list(csv.reader(StringIO(score_rows("\n".join(["timestamp,value", *rows])))))
-    assert found[0] == ["timestamp", "anomaly_score"]
-    assert [row[0] for row in found[1:]] == [row.split(",")[0] for row in rows]
-    assert all(0.0 <= float(row[1]) <= 1.0 for row in found[1:])
-
-
-def test_the_plain_interface_is_a_program(tmp_path: Path) -> None:
-    text = "timestamp,value\n" + "\n".join(
-        f"{T0 + HOUR * at:%Y-%m-%d %H:%M:%S},{value}" for at, value in enumerate(daily(300, seed=4))
-    )
-    command = [sys.executable, str(ROOT / "benchmarks" / "spend_scores.py")]
-    said = subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
-    assert said == score_rows(text)
