@@ -204,9 +204,10 @@ class CreditAnomalies:
     ) -> tuple[Severity, Judged]:
         baseline, source = self._baseline(scenario, event, learned)
         per_item = scenario.history.credits_per_item(time) if event.input_item_count else None
+        credits_total = exact(event.credits_total or 0.0)
         found = classify(
             event,
-            exact(event.credits_total or 0.0),
+            credits_total,
             baseline,
             rules.profile,
             memory=ScenarioMemory(scenario.prompt_version, per_item),
@@ -216,7 +217,7 @@ class CreditAnomalies:
         if found.severity in INCIDENTS:
             decision = _incident(scenario, event, rules, found, baseline, source)
         if self._keeps_records:
-            record = _record(scenario, event, rules, found, baseline, source)
+            record = _record(scenario, event, credits_total, rules, found, baseline, source)
         if decision is None and record is None:
             return found.severity, UNREMARKED
         return found.severity, Judged(time, decision, record)
@@ -286,6 +287,7 @@ def _reason(rules: CreditRules, found: Classification) -> ReasonCode:
 def _record(
     scenario: Scenario,
     event: RunEvent,
+    credits_total: Decimal,
     rules: CreditRules,
     found: Classification,
     baseline: Decimal | None,
@@ -302,8 +304,8 @@ def _record(
         scenario=scenario.name,
         scenario_id=event.scenario_id,
         scenario_name=event.scenario_name,
-        job_type=event.job_type or JobType.OTHER,
-        credits_total=exact(event.credits_total or 0.0),
+        job_type=event.job_type or _OTHER,
+        credits_total=credits_total,
         credits_in=None if event.credits_in is None else exact(event.credits_in),
         credits_out=None if event.credits_out is None else exact(event.credits_out),
         model=event.model,

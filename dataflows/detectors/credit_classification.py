@@ -11,6 +11,8 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from math import inf
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from dataflows.credit_runs import CreditAction, Likelihood, RiskFlag, Severity
 from dataflows.detectors.credit_profiles import Arithmetic, Compares, FlagRules, Profile, SensitiveData
 from dataflows.events import JobType
@@ -18,9 +20,15 @@ from dataflows.events import JobType
 SENSITIVE = (RiskFlag.PII_EXPOSURE, RiskFlag.REGULATORY_DATA)
 LEGITIMATE = frozenset({RiskFlag.BATCH_JOB, RiskFlag.BACKFILL_MODE, RiskFlag.LINEAR_SCALING})
 
+# An attribute of an enum's class takes 70 ns to look up in Python 3.11.
+_SEV0, _SEV4, _HIGH, _LOW = Severity.SEV0, Severity.SEV4, Likelihood.HIGH, Likelihood.LOW
+_BINARY = Arithmetic.BINARY
+
 #: Enough digits for the quotient of any two doubles, so nothing is ever rounded but what is shown.
 _EXACT = Context(prec=700)
 _CENT = Decimal("0.01")
+#: Digits of a number that is counted with as whole numbers, and its places before and after the point.
+SHORT = 40
 #: From here on JavaScript writes a number with an exponent, whatever the digits asked for.
 _EXPONENT_FROM = 1e21
 
@@ -63,8 +71,7 @@ class ScenarioMemory(NamedTuple):
 NO_MEMORY = ScenarioMemory()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Classification:
+class Classification(msgspec.Struct, frozen=True, kw_only=True):
     """How a run's cost is judged."""
 
     severity: Severity
@@ -96,29 +103,46 @@ class Multiplier(Protocol):
         """Rounded for people, ties away from zero."""
 
 
-@dataclass(frozen=True, slots=True)
 class ExactMultiplier:
     """The quotient of two decimals; compared without dividing."""
 
-    credits: Decimal
-    #: Above zero.
-    baseline: Decimal
+    __slots__ = ("_baseline", "_credits", "_over", "_under")
+
+    def __init__(self, credits_total: Decimal, baseline: Decimal) -> None:
+        """`baseline` is above zero."""
+        self._credits = credits_total
+        self._baseline = baseline
+        #: The quotient as one of whole numbers; of numbers without end nobody wants to have them.
+        self._over = self._under = 0
+        if _is_short(credits_total) and _is_short(baseline):
+            over, under = credits_total.as_integer_ratio()
+            times, parts = baseline.as_integer_ratio()
+            self._over, self._under = over * parts, under * times
 
     @property
     def value(self) -> float | None:
-        return float(_EXACT.divide(self.credits, self.baseline))
+        if self._under:
+            return self._over / self._under
+        return float(_EXACT.divide(self._credits, self._baseline))
 
     def at_least(self, limit: Decimal) -> bool:
-        return self.credits >= _EXACT.multiply(limit, self.baseline)
+        return self._credits >= _EXACT.multiply(limit, self._baseline)
 
     def above(self, limit: Decimal) -> bool:
-        return self.credits > _EXACT.multiply(limit, self.baseline)
+        return self._credits > _EXACT.multiply(limit, self._baseline)
 
     def two_decimals(self) -> str:
         # Half a cent is added and the rest cut off, all in whole numbers: a quotient may have no end.
-        doubled = _EXACT.add(_EXACT.multiply(self.credits, Decimal(200)), self.baseline)
-        cents = int(_EXACT.divide_int(doubled, _EXACT.multiply(self.baseline, Decimal(2))))
+        if self._under:
+            cents = (200 * self._over + self._under) // (2 * self._under)
+        else:
+            doubled = _EXACT.add(_EXACT.multiply(self._credits, Decimal(200)), self._baseline)
+            cents = int(_EXACT.divide_int(doubled, _EXACT.multiply(self._baseline, Decimal(2))))
         return f"{cents // 100}.{cents % 100:02d}"
+
+
+def _is_short(number: Decimal) -> bool:
+    return len(str(number)) <= SHORT and -SHORT <= number.adjusted() <= SHORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +188,17 @@ def classify(
     memory: ScenarioMemory = NO_MEMORY,
     absolute_cap: Decimal | None = None,
 ) -> Classification:
-    """Judge a run's cost by a profile; a `baseline` that is not above zero is none. About 15 µs."""
+    """Judge a run's cost by a profile; a `baseline` that is not above zero is none. About 6 µs without flags."""
     if baseline is not None and baseline <= 0:
         baseline = None
     multiplier = _multiplier(credits_total, baseline, profile.arithmetic)
     flags = tuple(_flags(run, credits_total, baseline, multiplier, profile, memory))
-    weights = _weights(profile.flags)
-    legit_score = sum(weights[flag] for flag in flags if flag in LEGITIMATE)
-    net = sum(weights.get(flag, 0) for flag in flags if flag not in LEGITIMATE) - legit_score
-    likelihood = next((name for name, least in profile.likelihoods.items() if net >= least), Likelihood.LOW)
+    legit_score = net = 0
+    if flags:
+        weights = _weights(profile.flags)
+        legit_score = sum(weights[flag] for flag in flags if flag in LEGITIMATE)
+        net = sum(weights.get(flag, 0) for flag in flags if flag not in LEGITIMATE) - legit_score
+    likelihood = _likelihood(profile, net)
     is_capped = profile.has_absolute_cap and absolute_cap is not None and credits_total >= absolute_cap
     severity = _severity(profile, multiplier, baseline, flags, likelihood, net, is_capped=is_capped)
     return Classification(
@@ -187,8 +213,15 @@ def classify(
     )
 
 
+def _likelihood(profile: Profile, net: int) -> Likelihood:
+    for likelihood, least in profile.likelihoods.items():
+        if net >= least:
+            return likelihood
+    return _LOW
+
+
 def _multiplier(credits_total: Decimal, baseline: Decimal | None, arithmetic: Arithmetic) -> Multiplier:
-    if arithmetic is Arithmetic.BINARY:
+    if arithmetic is _BINARY:
         # The original counted a run without a baseline as one that cost nothing.
         return BinaryMultiplier(0.0 if baseline is None else _divide(float(credits_total), float(baseline)))
     return NoMultiplier() if baseline is None else ExactMultiplier(credits_total, baseline)
@@ -297,7 +330,7 @@ def _severity(
     is_capped: bool,
 ) -> Severity:
     """By the multiplier, then lowered for legitimate load, then the cap, then what is sensitive."""
-    is_sensitive = any(flag in flags for flag in SENSITIVE)
+    is_sensitive = bool(flags) and any(flag in flags for flag in SENSITIVE)
     severity = _by_multiplier(profile, multiplier, baseline, likelihood, is_sensitive=is_sensitive)
     if profile.legitimate_load is not None and net <= profile.legitimate_load:
         severity = _LOWERED.get(severity, severity)
@@ -318,25 +351,27 @@ def _by_multiplier(
 ) -> Severity:
     if baseline is None:
         return profile.without_baseline
-    severity = next((name for name, least in profile.multipliers.items() if multiplier.at_least(least)), Severity.SEV4)
-    if severity is Severity.SEV0 and profile.sensitive_data is SensitiveData.WITH_MULTIPLIER and not is_sensitive:
+    multipliers = profile.multipliers
+    severity = _SEV4
+    # What does not reach the last one, which is the least, reaches none: so it is with almost all runs.
+    if multiplier.at_least(next(reversed(multipliers.values()))):
+        severity = next(name for name, least in multipliers.items() if multiplier.at_least(least))
+    if severity is _SEV0 and profile.sensitive_data is SensitiveData.WITH_MULTIPLIER and not is_sensitive:
         severity = Severity.SEV1
     raised = profile.likely_misconfiguration
-    if raised is not None and likelihood is Likelihood.HIGH and multiplier.at_least(raised.multiplier):
+    if raised is not None and likelihood is _HIGH and multiplier.at_least(raised.multiplier):
         severity = min(severity, raised.severity)
     return severity
 
 
 def _summary(multiplier: Multiplier, likelihood: Likelihood, flags: tuple[RiskFlag, ...]) -> str:
-    shown = multiplier.two_decimals()
-    parts = [
-        f"Variance: {shown}" if isinstance(multiplier, NoMultiplier) else f"Variance: {shown}×",
-        f"Misconfig likelihood: {likelihood}",
-    ]
-    for name, signals in (
-        ("Misconfig signals", [flag for flag in flags if flag not in LEGITIMATE]),
-        ("Legit signals", [flag for flag in flags if flag in LEGITIMATE]),
-    ):
-        if signals:
-            parts.append(f"{name}: {', '.join(signals)}")
-    return " | ".join(parts)
+    unit = "" if isinstance(multiplier, NoMultiplier) else "×"
+    summary = f"Variance: {multiplier.two_decimals()}{unit} | Misconfig likelihood: {likelihood}"
+    if flags:
+        for name, signals in (
+            ("Misconfig signals", [flag for flag in flags if flag not in LEGITIMATE]),
+            ("Legit signals", [flag for flag in flags if flag in LEGITIMATE]),
+        ):
+            if signals:
+                summary += f" | {name}: {', '.join(signals)}"
+    return summary

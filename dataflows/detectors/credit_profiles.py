@@ -106,7 +106,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     arithmetic: Arithmetic
-    #: What each severity takes, worst first.
+    #: What each severity takes, worst first; none takes more than a worse one.
     multipliers: dict[Severity, Decimal]
     likely_misconfiguration: LikelyMisconfiguration | None
     without_baseline: Severity

@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
+from sys import float_info
 from typing import Any
 
 import pytest
@@ -314,6 +315,18 @@ def test_the_original_severity_depends_on_the_multiplier_and_sensitive_data_alon
 def test_exact_multipliers_round_the_fraction(credits_total: Decimal, baseline: Decimal) -> None:
     cents = floor(Fraction(credits_total) * 100 / Fraction(baseline) + Fraction(1, 2))
     assert Decimal(ExactMultiplier(credits_total, baseline).two_decimals()) * 100 == cents
+
+
+@given(
+    st.decimals("0", "1e300", allow_nan=False, allow_infinity=False) | amounts,
+    st.decimals("1e-300", "1e300", allow_nan=False, allow_infinity=False) | baselines,
+)
+def test_a_multiplier_is_the_double_next_to_the_fraction(credits_total: Decimal, baseline: Decimal) -> None:
+    fraction = Fraction(credits_total) / Fraction(baseline)
+    expected = float("inf") if fraction > Fraction(float_info.max) else float(fraction)
+    assert ExactMultiplier(credits_total, baseline).value == expected
+    cents = floor(fraction * 100 + Fraction(1, 2))
+    assert Fraction(ExactMultiplier(credits_total, baseline).two_decimals()) * 100 == cents
 
 
 @given(st.floats(min_value=0, max_value=1e20))
