@@ -420,5 +420,9 @@ def _now_after(connection: sa.Connection, before: Iterable[Baseline]) -> datetim
 
 
 def lock_baselines(connection: sa.Connection) -> None:
-    """Whoever changes one waits here for the one who changes another; before any other lock."""
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('credit_baselines', 0))"))
+    """Whoever changes one waits here for the one who changes another; before any other lock.
+
+    As a transaction's first statement it takes no snapshot, as a query of an advisory lock would: what comes after it
+    sees what it waited for.
+    """
+    connection.execute(sa.text("LOCK TABLE credit_baselines IN SHARE ROW EXCLUSIVE MODE"))

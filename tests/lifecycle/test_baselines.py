@@ -198,6 +198,26 @@ def test_two_updates_at_the_same_time_are_one(world: sa.Engine) -> None:
     assert len(rows(world, tables.credit_baselines)) == 1
 
 
+def test_two_updates_in_snapshots_of_the_same_moment_are_one(world: sa.Engine) -> None:
+    """As the calendar's job and the command make them."""
+    week(world, 100)
+    together = threading.Barrier(2)
+    made: list[int] = []
+
+    def update_one() -> None:
+        with world.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+            together.wait(60)
+            done = update_baselines(connection, SUNDAY, actor_context=WORKER, options=LifecycleOptions())
+            made.append(len(done.updated))
+
+    threads = [threading.Thread(target=update_one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [0, 1]
+
+
 def test_the_file_is_read_back_as_it_was_written(world: sa.Engine, tmp_path: Path) -> None:
     week(world, 100.25)
     update(world)
