@@ -41,7 +41,9 @@ _LEGIT_WEIGHTS = {"batch_job": 3, "backfill_mode": 4}
 
 
 @dataclass
-class _Run:
+class Run:
+    """A run with credits, or a control line; `order` begins with when it is judged."""
+
     order: tuple[Any, ...]
     at: datetime
     fields: Fields
@@ -61,7 +63,7 @@ def judge(lines: list[bytes], policies: dict[str, Any] | None = None) -> dict[tu
     """What is said of each run with credits, by (workflow, execution)."""
     out = {}
     scenarios: dict[tuple[str, str], _Scenario] = {}
-    for run in sorted(_charges(lines), key=lambda one: one.order):
+    for run in sorted(charges(lines), key=lambda one: one.order):
         fields, tenant = run.fields, run.fields["tenant_id"]
         if "kind" in fields:
             for change in fields["baselines"]:
@@ -88,9 +90,10 @@ def judge(lines: list[bytes], policies: dict[str, Any] | None = None) -> dict[tu
     return out
 
 
-def _charges(lines: list[bytes]) -> list[_Run]:
+def charges(lines: list[bytes]) -> list[Run]:
+    """What is judged of a stream, in the order of arrival."""
     highest: datetime | None = None
-    runs: list[_Run] = []
+    runs: list[Run] = []
     events: set[tuple[str, str]] = set()
     executions: set[tuple[str, str]] = set()
     for arrival, raw in enumerate(lines):
@@ -102,7 +105,7 @@ def _charges(lines: list[bytes]) -> list[_Run]:
         due = max(at, highest - LATENESS)
         if line.kind is LineKind.CONTROL:
             if fields["kind"] == "baselines_updated":
-                runs.append(_Run((due, at, 0, "", arrival), at, fields))
+                runs.append(Run((due, at, 0, "", arrival), at, fields))
             continue
         workflow = fields["workflow_id"]
         event, execution = (workflow, fields["event_id"]), (workflow, fields["execution_id"])
@@ -113,11 +116,11 @@ def _charges(lines: list[bytes]) -> list[_Run]:
         if fields.get("error_code") in GATE_CODES or execution in executions:
             continue
         executions.add(execution)
-        runs.append(_Run((due, at, 1, workflow, arrival), at, fields))
+        runs.append(Run((due, at, 1, workflow, arrival), at, fields))
     return runs
 
 
-def _judge(run: _Run, scenario: _Scenario, peers: list[Fraction], policy: dict[str, Any]) -> dict[str, Any]:
+def _judge(run: Run, scenario: _Scenario, peers: list[Fraction], policy: dict[str, Any]) -> dict[str, Any]:
     fields, original = run.fields, policy.get("profile", "default") == "sintraprime"
     credits_total = _exact(fields["credits_total"])
     window = [one for one in scenario.healthy if run.at - MONTH <= one[0] <= run.at]
@@ -166,7 +169,7 @@ def _judge(run: _Run, scenario: _Scenario, peers: list[Fraction], policy: dict[s
 
 
 def _flags(
-    run: _Run,
+    run: Run,
     scenario: _Scenario,
     credits_total: Fraction,
     baseline: Fraction | None,
