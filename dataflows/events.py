@@ -89,7 +89,7 @@ MAX_ERROR_MESSAGE_BYTES = 8192
 MAX_MESSAGE_BYTES = 1 << 20
 
 
-class RunEvent(msgspec.Struct, kw_only=True, gc=False):  # nothing in it can refer back to it
+class RunEvent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):  # nothing in it can refer back to it
     """One thing that happened to one execution; the object on topic `run_events`.
 
     After decoding `execution_id` is never None, and once identity has been checked `workflow_id` is not None
