@@ -18,7 +18,7 @@ from notion_client import Client
 from notion_client.errors import APIErrorCode, HTTPResponseError, RequestTimeoutError
 
 from config.settings import NotionAccess
-from lifecycle.notion.faults import RefusedError, Trouble, TryLaterError
+from lifecycle.notion.faults import GONE, RefusedError, Trouble, TryLaterError
 from lifecycle.posts import retry_after
 
 #: At `INFO` it writes the address of each request.
@@ -146,7 +146,7 @@ class NotionClient:
         """The columns of a database: those of its first data source. Two requests."""
         database = self._ask("GET", f"databases/{database_id}", _Database)
         if not database.data_sources:
-            raise RefusedError("object_not_found")
+            raise RefusedError(GONE)
         return self._ask("GET", f"data_sources/{database.data_sources[0].id}", Schema)
 
     def add_columns(self, data_source_id: str, columns: Properties) -> Schema:

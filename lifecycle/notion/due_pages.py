@@ -22,7 +22,10 @@ def with_pages(
         sa.and_(
             _pages.kind == kind,
             _pages.object_id == object_id,
-            _pages.tenant_id.is_not_distinct_from(tenant_id),
+            # What is of no tenant is a review; elsewhere equality lets Postgres hash or merge.
+            _pages.tenant_id.is_not_distinct_from(tenant_id)
+            if kind is NotionKind.REVIEW
+            else _pages.tenant_id == tenant_id,
         ),
     )
 

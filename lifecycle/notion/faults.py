@@ -35,6 +35,9 @@ class TryLaterError(NotionError):
 #: Codes that are not about the one page: the token, or what it was given access to.
 OF_ALL = frozenset({"unauthorized", "restricted_resource"})
 
+#: There is no such thing, or it is not shared with us.
+GONE = "object_not_found"
+
 
 class RefusedError(NotionError):
     """Raised for 400, 401, 403, 404 and the like; the request had no effect."""

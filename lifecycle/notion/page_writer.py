@@ -19,9 +19,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
 from lifecycle.notion.client import NotionClient, Page
-from lifecycle.notion.faults import OF_ALL, RefusedError, TryLaterError
+from lifecycle.notion.faults import GONE, OF_ALL, RefusedError, TryLaterError
 from lifecycle.notion.kinds import NotionKind, PageOutcome
-from lifecycle.notion.values import Content, Layout, as_text, encode
+from lifecycle.notion.values import Content, Layout, as_text, encode, text
 
 _log = structlog.get_logger(__name__)
 
@@ -107,8 +107,8 @@ class PageWriter:
     def write(self, wanted: Wanted, layout: Layout) -> Written:
         """Bring a page up to date, and lock it if it shall be; what came of it is committed.
 
-        `TryLaterError` when Notion is away or busy, and `RefusedError` when it refuses everything or the database:
-        the caller stops. What it refuses of this page alone is an outcome. One or two requests, a few more to adopt
+        `TryLaterError` when Notion is away or busy, and `RefusedError` when it refuses everything: the caller stops.
+        What it refuses of this page alone is an outcome. One or two requests, a few more to adopt
         a page, one for each block of ours to replace.
         """
         row = self._row(wanted)
@@ -129,8 +129,12 @@ class PageWriter:
             self._postpone(wanted, self.patience.after(row.tries + 1, refused=False))
             raise
         except RefusedError as error:
-            self._postpone(wanted, self.patience.after(row.tries + 1, refused=True), refused_code=error.code)
-            if error.code in OF_ALL or (error.code == "object_not_found" and row.page_id is None):
+            values: dict[str, Any] = {"refused_code": error.code}
+            if error.code == GONE and row.page_id is not None:
+                # Somebody has removed it, and is not asked again until there is something new.
+                values["object_version"] = wanted.version
+            self._postpone(wanted, self.patience.after(row.tries + 1, refused=True), **values)
+            if error.code in OF_ALL:
                 raise
             return Written(PageOutcome.REFUSED, error.code)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -186,17 +190,14 @@ class PageWriter:
 
     def _properties(self, wanted: Wanted, layout: Layout, names: Sequence[str] | None = None) -> dict[str, Any]:
         properties = encode(wanted.content, layout, names)
-        if layout.title_is_free:
-            properties[layout.title] = encode(self._named(wanted, layout), layout)[layout.title]
+        if layout.title_is_free or wanted.id_column not in layout.found:
+            properties[layout.title] = {"title": text(self._title(wanted, layout))}
         return properties
 
-    def _named(self, wanted: Wanted, layout: Layout) -> Content:
+    def _title(self, wanted: Wanted, layout: Layout) -> str:
         """Where no column names the object, the title does."""
-        if wanted.id_column in layout.found:
-            return wanted.content
-        name = as_text(wanted.content.columns[wanted.id_column])
-        title = wanted.content.title if name in wanted.content.title else f"{wanted.content.title} · {name}"
-        return Content(title=title, columns=wanted.content.columns)
+        title, name = wanted.content.title, as_text(wanted.content.columns[wanted.id_column])
+        return title if wanted.id_column in layout.found or name in title else f"{title} · {name}"
 
     def _find(self, wanted: Wanted, layout: Layout) -> Page | None:
         """A page that an attempt whose end nobody saw has made: the oldest that names the object and is no other's."""
@@ -204,7 +205,7 @@ class PageWriter:
             name, property_ = layout.found[wanted.id_column]
             kind, value = property_.type, as_text(wanted.content.columns[wanted.id_column])
         else:
-            name, kind, value = layout.title, "title", self._named(wanted, layout).title
+            name, kind, value = layout.title, "title", self._title(wanted, layout)
         equal = {"property": name, kind: {"equals": value}}
         oldest_first = [{"timestamp": "created_time", "direction": "ascending"}]
         found = self.notion.query(layout.data_source_id, filter=equal, sorts=oldest_first)

@@ -7,19 +7,24 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lifecycle import tables
 from lifecycle.credits.case_changes import CaseChange, change_case
 from lifecycle.kinds import CaseStatus, RootCause
 from tests.lifecycle.cases_given import OPS_ADMIN, apply, case, incident, results
 from tests.lifecycle.given import given_world, row, rows
+from tests.lifecycle.ledger_given import entry, spend
 from tests.lifecycle.notion_given import OPTIONS, sync, syncing, wait_over
 from tests.lifecycle.notion_server import SCHEMAS, TOKEN, Asked, Failure, Mishap, NotionServer
+from tests.sinks.given import T0
 
 ROOT = Path(__file__).parents[2]
 
@@ -357,3 +362,77 @@ def test_two_workers_write_one_page(world: sa.Engine, server: NotionServer) -> N
         assert one.run() == 1
     assert inner == [0]
     assert len(server.rows("cases")) == 1
+
+
+def test_where_no_column_names_a_case_its_title_does_whatever_else_is_there(world: sa.Engine) -> None:
+    with NotionServer({**SCHEMAS, "cases": {"Scenario": "title", "Severity": "select"}}) as server:
+        apply(world, incident("SEV1"), options=OPTIONS)
+        server.judge = only_pages(Failure(Mishap.RESET, done=True), server)
+        sync(world, server)
+        wait_over(world)
+        sync(world, server)
+        (said,) = server.rows("cases")
+    assert said["Scenario"] == f"SEV1 · Credit spike · BINDER_EXPORT · {case(world)['case_id']}"
+
+
+def test_a_page_that_somebody_removed_is_not_made_again_nor_asked_for_until_its_case_changes(
+    world: sa.Engine, server: NotionServer
+) -> None:
+    apply(world, incident("SEV1"), options=OPTIONS)
+    sync(world, server)
+    server.pages.clear()
+    change(world, fix="Max items.")
+    sync(world, server)
+    assert page(world)["refused_code"] == "object_not_found"
+    wait_over(world)
+    asked = server.count("PATCH")
+    sync(world, server)
+    assert server.count("PATCH") == asked
+    assert server.pages == {}
+
+
+def test_one_page_that_is_not_found_keeps_no_other_of_its_kind_from_being_written(
+    world: sa.Engine, server: NotionServer
+) -> None:
+    apply(world, incident("SEV0"), incident("SEV1", "RUN-2", scenario="OTHER", at=1), options=OPTIONS)
+
+    def judge(asked: Asked) -> Failure | None:
+        made = (asked.method, asked.path) == ("POST", "pages")
+        return Failure((404, "object_not_found")) if made and "BINDER" in str(asked.body) else None
+
+    server.judge = judge
+    assert sync(world, server) == 1
+    assert [one["Scenario"] for one in server.rows("cases")] == ["OTHER"]
+    assert rows(world, tables.notion_outages) == []
+
+
+FAILURES = [
+    Failure(how, done=done)
+    for how in (Mishap.RESET, Mishap.GARBAGE, (500, "internal_server_error"))
+    for done in (True, False)
+] + [Failure((429, "rate_limited")), Failure((400, "validation_error"))]
+
+
+def test_whatever_fails_each_object_has_one_page_in_the_end(world: sa.Engine, server: NotionServer) -> None:
+    numbers = count(1)
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(st.none() | st.sampled_from(FAILURES), max_size=25))
+    def holds(failures: list[Failure | None]) -> None:
+        number = next(numbers)
+        name = f"S{number}"
+        apply(world, incident("SEV0", f"RUN-{number}", scenario=name, at=number), options=OPTIONS)
+        spend(world, [entry(T0, 100, execution_id=f"{name}-{one}", actions=["page_lock"]) for one in range(2)])
+        ahead = iter(failures)
+        server.judge = lambda _: next(ahead, None)
+        for _ in range(len(failures) + 3):
+            sync(world, server)
+            wait_over(world)
+        assert [one["Severity"] for one in server.rows("cases") if one["Scenario"] == name] == ["SEV0"]
+        written = [one["Run_ID"] for one in server.rows("runs") if one["Run_ID"].startswith(f"{name}-")]
+        assert sorted(written) == [f"{name}-0", f"{name}-1"]
+        assert all(one.is_locked for one in server.pages.values())
+        assert {one["page_id"] for one in rows(world, tables.notion_pages)} == set(server.pages)
+
+    holds()
+    assert set(results(world).values()) <= {"done", "not_configured"}
