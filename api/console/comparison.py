@@ -46,11 +46,16 @@ _PAIRS = (
     _Pair("Last sign of life", "last_activity_at"),
     _Pair("Called stuck", "stuck_at"),
     _Pair("Moved again with", "status"),
+    _Pair("Credits in the hour", "credits", "limit", "more than ", "spend_burst"),
+    _Pair("Credits a day, mean of the last seven", "credits_a_day", "limit", "at least ", "spend_drift"),
+    _Pair("More than before", "share_more"),
+    _Pair("How odd the hour is, from 0 to 1", "score", "score", "at least "),
 )
 _THRESHOLDS_ALONE = {
     "window_seconds": "Window",
     "run_timeout_seconds": "Silence allowed",
     "queue_timeout_seconds": "Silence allowed in the queue",
+    "expected": "Credits expected",
 }
 
 
@@ -121,12 +126,14 @@ def _show(key: str, value: Any) -> str:
 
 def _number(key: str, value: float) -> str:
     try:
-        if key.endswith("_ratio"):
+        if key.endswith("_ratio") or key == "share_more":
             return f"{value * 100:.4g} %"
         if key.endswith("_seconds"):
             return show_duration(timedelta(seconds=value))
     except (OverflowError, ValueError):  # beyond any duration, beyond a float, or no number
         pass
+    if isinstance(value, float):
+        value = round(value, 2) if abs(value) >= 1 else float(f"{value:.4g}")
     return f"{value:,}"[:_MAX_VALUE]
 
 

@@ -4,7 +4,7 @@ How odd a value is, is asked of `core`: that part has an oracle of its own (`ora
 
 Read without a switch:
 
-- Runs are taken in the order of 50.2, as `oracle_credits` reads it. Judged are hours that end by the highest event time.
+- Runs are taken in the order of 50.2, as `oracle_credits` reads it. The highest event time ends the judging of hours.
 - In an episode of bursts the score does not count: an hour above its limit with five runs goes on with it.
 - Of runs that cost the same the later one is the dearer.
 """

@@ -86,6 +86,29 @@ def test_ages_have_one_unit(seconds: float, shown: str) -> None:
             id="values that are none are shown as they are",
         ),
         pytest.param(
+            {"credits": 2904.3469999999998, "runs": 305, "score": 0.9998359047821728},
+            {"expected": 53.65928571428571, "limit": 80.48892857142856, "score": 0.5, "window_hours": 1},
+            [
+                Row("Runs in the window", "305", None),
+                Row("Credits in the hour", "2,904.35", "more than 80.49"),
+                Row("How odd the hour is, from 0 to 1", "0.9998", "at least 0.5"),
+                Row("Credits expected", None, "53.66"),
+                Row("Window hours", None, "1"),
+            ],
+            id="a burst of spending",
+        ),
+        pytest.param(
+            {"credits_a_day": 1114.241, "share_more": 0.11391759},
+            {"expected": 1000.2903333333334, "limit": 1100.3193666666666, "window_hours": 168},
+            [
+                Row("Credits a day, mean of the last seven", "1,114.24", "at least 1,100.32"),
+                Row("More than before", "11.39 %", None),
+                Row("Credits expected", None, "1,000.29"),
+                Row("Window hours", None, "168"),
+            ],
+            id="a drift of spending",
+        ),
+        pytest.param(
             {"spend_per_hour": 1234.5, "nested": {"a": [1]}},
             {"spend_per_hour": 1000, "armed": True},
             [
