@@ -228,7 +228,10 @@ def test_the_same_execution_id_is_another_run_in_another_workflow_or_tenant(
     assert broken(engine, "t2") is None
 
 
-def test_many_writers_of_the_same_runs_leave_one_chain_without_gaps(engine: sa.Engine, database_url: str) -> None:
+@pytest.mark.parametrize("together", [25, 60], ids=["small batches", "batches that are tried whole"])
+def test_many_writers_of_the_same_runs_leave_one_chain_without_gaps(
+    engine: sa.Engine, database_url: str, together: int
+) -> None:
     runs = [run(number, tenant=f"t{number % 3}") for number in range(120)]
     counted: list[Recorded] = []
     begin = threading.Barrier(8)
@@ -237,8 +240,8 @@ def test_many_writers_of_the_same_runs_leave_one_chain_without_gaps(engine: sa.E
         own = LedgerSink(sa.create_engine(database_url), DeadLetters())
         begin.wait(20)
         turned = runs[place * 7 :] + runs[: place * 7]
-        for first in range(0, len(turned), 25):
-            counted.extend(own.write(turned[first : first + 25]))
+        for first in range(0, len(turned), together):
+            counted.extend(own.write(turned[first : first + together]))
         own.close()
 
     threads = [threading.Thread(target=write, args=[place]) for place in range(8)]
@@ -361,6 +364,39 @@ def test_whatever_can_be_said_of_a_run_comes_back_the_same(
     assert ledger.write(runs) == [Recorded.WRITTEN] * 3
     assert broken(engine, tenant) is None
     assert ledger.write(runs) == [Recorded.DUPLICATE] * 3
+
+
+#: Mostly the same, so that there are more repeats than contradictions.
+AMOUNTS = st.sampled_from([1, 1, 1, 2])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    batches=st.lists(
+        st.lists(st.tuples(st.integers(0, 30), AMOUNTS), max_size=10)
+        | st.lists(st.tuples(st.integers(0, 2000), AMOUNTS), min_size=40, max_size=60),
+        max_size=4,
+    )
+)
+def test_the_first_record_of_a_run_stays_however_batches_repeat_and_contradict(
+    engine: sa.Engine, ledger: LedgerSink, batches: list[list[tuple[int, int]]]
+) -> None:
+    tenants = [f"t{next(_numbers)}", f"t{next(_numbers)}"]
+    first: dict[int, int] = {}
+    for batch in batches:
+        expected = [
+            Recorded.WRITTEN
+            if number not in first and first.setdefault(number, credits_total)
+            else Recorded.DUPLICATE
+            if first[number] == credits_total
+            else Recorded.CONFLICT
+            for number, credits_total in batch
+        ]
+        said = [run(number, tenants[number % 2], credits_total=Decimal(amount)) for number, amount in batch]
+        assert ledger.write(said) == expected
+    kept = [(entry.execution_id, entry.credits_total) for tenant in tenants for entry, _ in chain(engine, tenant)]
+    assert sorted(kept) == sorted((f"x{number}", Decimal(amount)) for number, amount in first.items())
+    assert [broken(engine, tenant) for tenant in tenants] == [None, None]
 
 
 def test_the_fields_of_an_entry_stand_in_the_order_of_their_names() -> None:
