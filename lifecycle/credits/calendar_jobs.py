@@ -136,8 +136,8 @@ def _try(engine: sa.Engine, claim: _Claim, work: Work, clock: Callable[[], float
 
     snapshots = engine.connect().execution_options(isolation_level="REPEATABLE READ")
     with snapshots as connection, connection.begin():
-        milliseconds = str(time_out // timedelta(milliseconds=1))
-        connection.execute(sa.select(sa.func.set_config("statement_timeout", milliseconds, True)))
+        # No query, which would take the snapshot before the work has its locks.
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {time_out // timedelta(milliseconds=1)}")
         made = work(connection, claim.tick, go_on)
         go_on()
         _end(connection, claim, JobOutcome.DONE, made=made)

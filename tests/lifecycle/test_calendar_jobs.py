@@ -150,6 +150,18 @@ def test_what_was_run_by_hand_takes_no_tick_from_the_calendar(engine: sa.Engine)
     assert sorted((one["origin"], one["made"]) for one in kept) == [("by_hand", 1), ("by_hand", 1), ("calendar", 3)]
 
 
+def test_the_work_has_its_locks_before_its_snapshot(engine: sa.Engine) -> None:
+    """So what it waited for is in it."""
+
+    def make(connection: sa.Connection, *_: object) -> int:
+        with engine.begin() as other:
+            add_tenant(other)
+        return len(connection.execute(sa.select(tables.tenants.c.id)).all())
+
+    assert run(engine, make) is JobOutcome.DONE
+    assert row(engine, tables.credit_job_runs)["made"] == 1
+
+
 def test_a_try_that_takes_too_long_is_ended(engine: sa.Engine) -> None:
     seconds = iter([0.0, 179.0, 181.0])
 
