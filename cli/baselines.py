@@ -34,12 +34,16 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print the baselines in force."""
+    if proposed and history:
+        fail_usage("--history has those that are proposed, too: give one of it and --proposed")
     statuses = tuple(BaselineStatus) if history else (BaselineStatus.PROPOSED,) if proposed else IN_FORCE
     with transaction(load_settings()) as connection:
         found = list_baselines(connection, tenant_id=tenant, scenario=scenario, statuses=statuses)
     if as_json:
         typer.echo(json.dumps({"baselines": [told(one) for one in found]}, ensure_ascii=False))
         return
+    if not found:
+        typer.echo("breakwater: there is no such baseline", err=True)
     for one in found:
         typer.echo(f"{line(one)}\t{one.id}")
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, NoReturn
 
+import psycopg
 import sqlalchemy as sa
 import typer
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from cli.options import fail_usage
 from config.settings import Settings
@@ -18,11 +19,23 @@ from lifecycle.credits.job_records import begin_record, end_record
 from lifecycle.errors import LifecycleError
 from lifecycle.kinds import CreditJob
 
-By = Annotated[str, typer.Option(help="Who does it; stands in the audit.")]
+
+def _name(text: str) -> str:
+    if not text.strip() or not text.isprintable() or len(text) > _LONGEST_NAME:
+        fail_usage(f"--by: must be a name of at most {_LONGEST_NAME} signs")
+    return text
+
+
+_LONGEST_NAME = 128
+
+By = Annotated[str, typer.Option(help="Who does it; stands in the audit.", callback=_name)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 At = Annotated[
     str | None, typer.Option(help="Event time to look back from, as in 2026-01-31T00:00:00Z; now.", metavar="TIME")
 ]
+
+
+WITHOUT_TABLES = "the database has no tables of this version; run `breakwater migrate`"
 
 
 def fail_work(message: str) -> NoReturn:
@@ -72,6 +85,11 @@ def recorded(settings: Settings, job: CreditJob, by: str) -> Iterator[Recorded]:
             end_record(connection, record_id, made=record.made, error=error)
 
 
+def lacks_tables(error: ProgrammingError) -> bool:
+    """Whether the database is not migrated so far as this program is."""
+    return isinstance(error.orig, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn)
+
+
 @contextmanager
 def transaction(settings: Settings) -> Iterator[sa.Connection]:
     """A transaction with a snapshot; exit 1 when the database or a file is away, 2 for a refusal."""
@@ -81,6 +99,10 @@ def transaction(settings: Settings) -> Iterator[sa.Connection]:
             yield connection
     except OperationalError:
         fail_work("the database can't be reached, or refuses this user")
+    except ProgrammingError as error:
+        if not lacks_tables(error):
+            raise
+        fail_work(WITHOUT_TABLES)
     except OSError as error:
         fail_work(f"{error.filename}: {error.strerror}")
     except LifecycleError as refused:

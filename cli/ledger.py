@@ -9,8 +9,9 @@ from typing import Annotated
 import msgspec
 import sqlalchemy as sa
 import typer
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from cli.credit_work import WITHOUT_TABLES, lacks_tables
 from cli.options import fail_usage
 from config.database import make_engine
 from config.settings import load_settings
@@ -96,6 +97,10 @@ def _snapshot() -> Iterator[sa.Connection]:
             yield connection
     except OperationalError:
         fail_usage("the database can't be reached, or refuses this user")
+    except ProgrammingError as error:
+        if not lacks_tables(error):
+            raise
+        fail_usage(WITHOUT_TABLES)
     finally:
         engine.dispose()
 
@@ -103,6 +108,8 @@ def _snapshot() -> Iterator[sa.Connection]:
 def _tenants(connection: sa.Connection, tenant: str | None) -> list[str]:
     known = tenants_in_ledger(connection)
     if tenant is None:
+        if not known:
+            typer.echo("breakwater: the ledger has no run", err=True)
         return known
     if tenant not in known:
         fail_usage("--tenant: the ledger has no run of this tenant")

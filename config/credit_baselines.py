@@ -1,12 +1,13 @@
 """The file of approved baselines, as `breakwater baselines export` writes it (spec 50.3)."""
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dataflows.events import BaselineChange, JobType
 
@@ -26,6 +27,13 @@ def _as_written(value: object) -> object:
     return value
 
 
+def _without_nul(value: str) -> str:
+    """A name that no database keeps is nobody's."""
+    if "\0" in value:
+        raise ValueError("must have no NUL in it")
+    return value
+
+
 Credits = Annotated[Decimal, BeforeValidator(_as_written), Field(ge=0, allow_inf_nan=False)]
 
 
@@ -35,8 +43,8 @@ class ApprovedBaseline(BaseModel):
     # Fields that a later version adds are none of ours.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    tenant_id: Annotated[str, Field(min_length=1, max_length=128)]
-    scenario_id: Annotated[str, Field(min_length=1, max_length=240)]
+    tenant_id: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_without_nul)]
+    scenario_id: Annotated[str, Field(min_length=1, max_length=240), AfterValidator(_without_nul)]
     median_credits: Credits
     calculated_at: AwareDatetime | None = None
     #: The healthy runs that it is the median of.
@@ -63,9 +71,21 @@ def parse_baselines(text: bytes | str) -> BaselineFile:
     except (UnicodeDecodeError, ValueError, RecursionError):
         raise UnusableBaselinesError(["no JSON text"]) from None
     try:
-        return BaselineFile.model_validate(document)
+        found = BaselineFile.model_validate(document)
     except ValidationError as error:
         raise UnusableBaselinesError([_sentence(fault) for fault in error.errors()]) from None
+    if again := list(_named_again(found)):
+        raise UnusableBaselinesError(again)
+    return found
+
+
+def _named_again(document: BaselineFile) -> Iterator[str]:
+    """A fault for each baseline of a scenario that has one before it."""
+    seen: dict[tuple[str, str], int] = {}
+    for number, one in enumerate(document.baselines):
+        first = seen.setdefault((one.tenant_id, one.scenario_id), number)
+        if first != number:
+            yield f"baselines.{number}: is of the same scenario as baselines.{first}"
 
 
 def read_baselines(path: Path) -> list[tuple[str, BaselineChange]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from cli.embedded.postgres import EmbeddedPostgres
 from lifecycle import tables
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.ledger_given import entry, spend
@@ -69,6 +70,9 @@ def test_the_week_that_runs_is_reviewed_to_date(breakwater: Command) -> None:
         pytest.param(["update-baselines", "--at", "2026-01-25"], id="a time without an offset"),
         pytest.param(["baselines", "import", "no/such/file"], id="a file that is not there"),
         pytest.param(["baselines", "approve", "00000000-0000-0000-0000-000000000000"], id="no such proposal"),
+        pytest.param(["baselines", "show", "--proposed", "--history"], id="two answers to one question"),
+        pytest.param(["update-baselines", "--by", ""], id="done by nobody"),
+        pytest.param(["weekly-review", "--week", "2026-W04", "--by", "a\nb"], id="a name of two lines"),
     ],
 )
 def test_wrong_usage(breakwater: Command, arguments: list[str]) -> None:
@@ -120,6 +124,61 @@ def test_baselines_are_updated_approved_exported_and_imported(
     elsewhere.write_text(json.dumps(document))
     assert breakwater("baselines", "import", str(elsewhere)).stdout == "1 of 1 baselines changed\n"
     assert "200 → 150" in breakwater("baselines", "show").stdout
+
+
+@pytest.mark.parametrize(
+    ("baselines", "fault"),
+    [
+        pytest.param(
+            [("t1", "x", 5), ("t1", "x", 7)],
+            "baselines.1: is of the same scenario as baselines.0",
+            id="two of one scenario",
+        ),
+        pytest.param([("t1", "a\0b", 5)], "baselines.0.scenario_id: must have no NUL in it", id="NUL in a name"),
+        pytest.param([("t1", "x", 5), ("t9", "x", 5)], "These tenants are not known: t9.", id="an unknown tenant"),
+    ],
+)
+def test_what_can_t_be_imported_is_said_and_nothing_is(
+    breakwater: Command, engine: sa.Engine, tmp_path: Path, baselines: list[tuple[str, str, int]], fault: str
+) -> None:
+    names = ("tenant_id", "scenario_id", "median_credits")
+    file = tmp_path / "baselines.json"
+    file.write_text(
+        json.dumps({"version": "1", "baselines": [dict(zip(names, one, strict=True)) for one in baselines]})
+    )
+    done = breakwater("baselines", "import", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert fault in done.stderr
+    assert rows(engine, tables.credit_baselines) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        pytest.param(["baselines", "show"], 1, id="baselines"),
+        pytest.param(["weekly-review", "--week", "2026-W04"], 1, id="a review"),
+        pytest.param(["ledger", "verify"], 2, id="the ledger, of which nothing could be checked"),
+    ],
+)
+def test_a_database_without_our_tables(postgres: EmbeddedPostgres, arguments: list[str], status: int) -> None:
+    postgres.create_database("not_migrated")
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        env=os.environ | {"BREAKWATER_POSTGRES__URL": postgres.url("not_migrated")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    postgres.drop_database("not_migrated")
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr == "breakwater: the database has no tables of this version; run `breakwater migrate`\n"
+
+
+def test_where_there_is_nothing_that_is_said(breakwater: Command) -> None:
+    done = breakwater("baselines", "show")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "breakwater: there is no such baseline\n"
+    assert json.loads(breakwater("baselines", "show", "--json").stdout) == {"baselines": []}
 
 
 def test_a_file_with_faults_changes_nothing_and_each_is_named(
