@@ -8,7 +8,7 @@ the stream's: the lane fires what its watermark has reached, never what a wall c
 from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import count, islice
+from itertools import count
 
 from dataflows.detectors.policies import BreakerChange
 from dataflows.detectors.silence import Rhythm, Span, add_span
@@ -54,10 +54,6 @@ WAITING = 8
 CREDITS_LATENESS = 5_000_000
 
 
-#: Names of scenarios and models that are shared by what waits for the second stage.
-MAX_NAMES = 16_384
-
-
 #: Workflows that are looked at with each snapshot, whether they may be forgotten: some milliseconds.
 LOOKED_AT = 20_000
 
@@ -85,7 +81,6 @@ class Lane:
         self.name = ""
         #: What the second stage has to know, since somebody last took it.
         self.charges: list[Charge] = []
-        self._names: dict[str, str] = {}
         #: By their places in the last batch, runs whose record contradicts an earlier one.
         self.conflicts: list[int] = []
         #: How far the second stage is ahead of the watermark.
@@ -139,7 +134,7 @@ class Lane:
         has_patient = self._has_patient
         watermark, all_detectors = self.watermark, self._detectors
         mark, highest, lateness = watermark.value, watermark.highest, watermark.lateness
-        used, charged = 0, len(self.charges)
+        used = 0
         # The stretch of runs that the newest belongs to; all between its ends is known already.
         runs_from, runs_until, run_id, resolution = 1, 0, "", self._resolution
         for event, time, arrival in zip(events, times, count(self.arrival), strict=False):
@@ -244,8 +239,6 @@ class Lane:
                 heappush(self._wakes, (wake, number))
         if runs_from <= runs_until:
             add_span(self.spans, Span(runs_from, runs_until, run_id), resolution)
-        if len(self.charges) > charged:
-            self._make_light(charged)
         counts.events += used
         self.arrival += len(events)
         watermark.value, watermark.highest = mark, highest
@@ -280,6 +273,11 @@ class Lane:
     def take_charges(self) -> list[Charge]:
         """What has come for the second stage since the last time."""
         charges, self.charges = self.charges, []
+        for charge in charges:
+            event = charge[-1]
+            if type(event) is RunEvent:
+                # Nobody may keep it.
+                event.error_message = None
         return charges
 
     def take_conflicts(self) -> list[int]:
@@ -503,7 +501,10 @@ class Lane:
         if record == 0:
             return 0
         ended = self._ended_of(workflow) if self._has_patient else self._ended
-        known = ended.get(workflow.number, event.execution_id)  # type: ignore[arg-type]  # decoding saw to it
+        execution_id: str = event.execution_id  # type: ignore[assignment]  # decoding saw to it
+        known = None
+        if execution_id in ended.index or ended.has_strays:
+            known = ended.get(workflow.number, execution_id)
         if known is not None and known.record:
             if known.record == record:
                 return record
@@ -520,28 +521,6 @@ class Lane:
             event.automation_version_id = version_id
         self.charges.append((due, time, True, workflow_id, self.name, arrival, event))
         return record
-
-    def _make_light(self, first: int) -> None:
-        """Take from the charges of this batch, the first of which is at `first`, what the second stage does not read.
-
-        Nobody may keep the error's message. A scenario's names are shared.
-        """
-        names = self._names
-        if len(names) > MAX_NAMES:
-            names.clear()
-        for charge in islice(self.charges, first, None):
-            event = charge[-1]
-            if type(event) is RunEvent:
-                event.error_message = event.system_key = None
-                name = event.scenario_id
-                if name is not None:
-                    event.scenario_id = names.setdefault(name, name)
-                name = event.scenario_name
-                if name is not None:
-                    event.scenario_name = names.setdefault(name, name)
-                name = event.model
-                if name is not None:
-                    event.model = names.setdefault(name, name)
 
     def _ended_of(self, workflow: Workflow) -> EndedMemory:
         is_patient_one = self._has_patient and is_patient(self._detectors[workflow.number])
