@@ -48,6 +48,11 @@ def _outcome(random_: random.Random, workflow: int) -> str | None:
     return "success"
 
 
+def _credits(run: int) -> float:
+    """What a run costs: evenly between 20 and 30, so that none is remarkable."""
+    return 20 + run * 7919 % 1000 / 100
+
+
 def _line(number: int, time: datetime, workflow: int, run: int, status: str, random_: random.Random) -> bytes:
     event: dict[str, object] = {
         "event_id": f"evt-{number:010d}-{random_.randrange(16**8):08x}",
@@ -70,7 +75,7 @@ def _line(number: int, time: datetime, workflow: int, run: int, status: str, ran
         },
     }
     if status != "started":
-        event |= {"model": "gpt-4", "input_tokens": 2200, "output_tokens": 520, "credits_total": 24.8}
+        event |= {"model": "gpt-4", "input_tokens": 2200, "output_tokens": 520, "credits_total": _credits(run)}
     if status == "failure":
         failed = workflow % FAILING == 0
         event |= {

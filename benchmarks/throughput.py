@@ -10,6 +10,7 @@ others use, too, compare the processor's time.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,10 +38,14 @@ with open(sys.argv[1], "rb") as file:
 """
 
 
+#: Nobody watches what is spent in an hour.
+NO_SPEND_RATE = "defaults: {spend_rate: {enabled: false}}\n"
+
 #: Partition files that several processes share.
 PARTS = 4
 
 _WORKFLOW = b'"workflow_id":"'
+_CREDITS = re.compile(rb',"credits_total":[^,}]*')
 
 
 class Run(NamedTuple):
@@ -83,10 +88,13 @@ def main() -> None:
 
 def compare(folder: Path, events: int, workflows: int, processes: Sequence[int], rounds: int) -> None:
     """The same events, all ways to read them; more than one process read them from a folder of partition files."""
-    file, empty = folder / "events.ndjson", folder / "empty.ndjson"
+    file, empty, free = folder / "events.ndjson", folder / "empty.ndjson", folder / "free.ndjson"
+    quiet = folder / "policies.yaml"
     write_events(file, events=events, workflows=workflows)
     empty.touch()
     parts, empty_parts = folder / "parts", folder / "empty_parts"
+    free.write_bytes(_CREDITS.sub(b"", file.read_bytes()))
+    quiet.write_text(NO_SPEND_RATE)
     part(file, parts, PARTS)
     part(empty, empty_parts, PARTS)
     run = [sys.executable, "-m", "cli", "run", "--source", "file:{input}", "--sink", "file:{new}/decisions.ndjson"]
@@ -96,6 +104,9 @@ def compare(folder: Path, events: int, workflows: int, processes: Sequence[int],
         "detect": ([sys.executable, "-m", "cli", "detect", "{input}", "--output", os.devnull], file, empty),
         "run, no recovery": (run, file, empty),
         "run, recovery": (kept, file, empty),
+        "run, recovery, no spend rate": ([*kept, "--policies", str(quiet)], file, empty),
+        "run, recovery, records of runs": ([*kept, "--credit-runs", "{new}/runs.ndjson"], file, empty),
+        "run, recovery, runs without credits": (kept, free, empty),
     }
     for count in processes:
         name = f"run, recovery, {PARTS} files, {count} process{'es' if count > 1 else ''}"
