@@ -7,6 +7,7 @@ from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Form, Query, Request
+from pydantic import BeforeValidator
 from starlette.responses import RedirectResponse, Response
 
 from api.console import notices
@@ -18,6 +19,7 @@ from api.console.ways import who_may
 from api.csrf import require_token
 from api.v1.context import RowId
 from api.v1.errors import STATUSES
+from api.v1.forms import Link
 from lifecycle.capabilities import Capability
 from lifecycle.credits.case_changes import (
     CaseChange,
@@ -39,6 +41,7 @@ PAGE = 50
 #: An empty field is one that was left out.
 Text = Annotated[str | None, Form(max_length=4000)]
 Stage = Annotated[str | None, Form(max_length=120)]
+Thread = Annotated[Link | None, Form(), BeforeValidator(lambda typed: typed or None)]
 Version = Annotated[int, Form(ge=1, le=2**31 - 1)]
 
 
@@ -88,6 +91,7 @@ def change_one_case(
     stage: Stage = None,
     wt_gate_for_automation: Stage = None,
     wt_gate_verdict: Annotated[str | None, Form(max_length=500)] = None,
+    slack_thread_url: Thread = None,
 ) -> Response:
     """Move it on, resolve it, say what was found; if it still is as the page showed it."""
     change = CaseChange(
@@ -98,6 +102,7 @@ def change_one_case(
         stage=stage,
         wt_gate_for_automation=wt_gate_for_automation,
         wt_gate_verdict=wt_gate_verdict,
+        slack_thread_url=slack_thread_url,
     )
 
     def act(connection: sa.Connection) -> bool:

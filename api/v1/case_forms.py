@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.v1.forms import Form, Label, Line, Text
+from api.v1.forms import Form, Label, Line, Link, Text
 from lifecycle.kinds import (
     ActionResult,
     CaseAction,
@@ -109,12 +109,13 @@ class CaseRequest(BaseModel):
     """A change of a case; what is absent stays as it is. To resolve one is to make it `Resolved`."""
 
     model_config = ConfigDict(
+        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"status": "Investigating"},
                 {"status": "Resolved", "root_cause": "Misconfig", "recurrence_notes": "The iterator has a limit now."},
             ]
-        }
+        },
     )
 
     status: CaseStatus | None = None
@@ -124,6 +125,7 @@ class CaseRequest(BaseModel):
     stage: Label | None = None
     wt_gate_for_automation: Label | None = None
     wt_gate_verdict: Line | None = None
+    slack_thread_url: Link | None = Field(default=None, description="where it is talked about")
     version: int | None = Field(default=None, ge=1, le=2**31 - 1, description="the one that the change was made on")
 
 

@@ -32,6 +32,8 @@ Text = Annotated[str, Field(max_length=4000), AfterValidator(_storable)]
 #: A word or two, and a sentence.
 Label = Annotated[str, Field(max_length=120), AfterValidator(_storable)]
 Line = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
+#: Where something else can be read; nothing but a page, since a browser follows it.
+Link = Annotated[str, Field(max_length=2048, pattern=r"^https://[!-~]+$")]
 Id = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_storable)]
 
 

@@ -163,3 +163,18 @@ def test_every_status_is_known_to_the_description(engine: sa.Engine) -> None:
     with running(engine) as (http, _, _):
         document = http.get("/v1/openapi.json").json()
     assert set(document["components"]["schemas"]["CaseStatus"]["enum"]) == {status.value for status in CaseStatus}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        pytest.param({"slack_thread_url": "javascript:alert(1)"}, "slack_thread_url", id="a link that is a script"),
+        pytest.param({"root_causes": "Misconfig"}, "root_causes", id="a field that a case has not"),
+    ],
+)
+def test_what_a_case_can_not_take_is_named(engine: sa.Engine, body: dict[str, str], field: str) -> None:
+    with with_case(engine) as (http, case_id):
+        status, refusal = ask(http, "PATCH", f"/{case_id}", "ops_admin", **body)
+    assert status == 422
+    assert [detail["field"] for detail in refusal["details"]] == [f"body.{field}"]
+    assert case(engine)["version"] == 1

@@ -105,6 +105,22 @@ def test_what_a_form_leaves_out_stays_as_it_is(engine: sa.Engine) -> None:
 
 
 @pytest.mark.parametrize(
+    ("link", "status"),
+    [
+        pytest.param("https://acme.slack.com/archives/C01/p1700000000000001", 303, id="a page"),
+        pytest.param("javascript:alert(1)", 400, id="a script"),
+        pytest.param("https://acme.slack.com/\nx", 400, id="two lines"),
+    ],
+)
+def test_a_case_links_to_where_it_is_talked_about(engine: sa.Engine, link: str, status: int) -> None:
+    with with_case(engine) as (http, address), signed_in(http, staff_token("ops_admin")) as client:
+        assert send(client, address, "change", version="1", slack_thread_url=link)[0] == status
+        html = client.get(address).text
+    assert (f'<a href="{link}" rel="noreferrer noopener">thread</a>' in html) == (status == 303)
+    assert case(engine)["slack_thread_url"] == (link if status == 303 else None)
+
+
+@pytest.mark.parametrize(
     ("role", "acknowledges", "resolves", "releases"),
     [
         pytest.param("ops_admin", True, True, True, id="operations' admins do everything"),
