@@ -41,10 +41,26 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _begins_with(*schemes: str) -> AfterValidator:
+    """A secret address of one of these schemes; the fault says nothing of its value."""
+
+    def check(url: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(url.get_secret_value())
+            is_address = parts.scheme in schemes and parts.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address:
+            raise ValueError(f"must be an address that begins with {' or '.join(f'{one}://' for one in schemes)}")
+        return url
+
+    return AfterValidator(check)
+
+
 class Postgres(Section):
     """The database: the truth about automations, tasks and decisions."""
 
-    url: SecretStr = Field(
+    url: Annotated[SecretStr, _begins_with("postgresql+psycopg", "postgresql")] = Field(
         default=SecretStr("postgresql+psycopg://breakwater@127.0.0.1:5432/breakwater"),
         description="the database, with user and password; never logged",
     )
@@ -54,7 +70,7 @@ class Postgres(Section):
 class Redis(Section):
     """The cache: makes things fast and may vanish."""
 
-    url: SecretStr = Field(
+    url: Annotated[SecretStr, _begins_with("redis", "rediss", "unix")] = Field(
         default=SecretStr("redis://127.0.0.1:6379/0"), description="the cache; may be away at any time"
     )
 

@@ -36,6 +36,24 @@ def test_a_wrong_value_is_named_and_the_secret_beside_it_is_not(monkeypatch: pyt
         Settings()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "scheme"),
+    [
+        pytest.param("BREAKWATER_POSTGRES__URL", "hunter2", "postgresql", id="no address"),
+        pytest.param("BREAKWATER_POSTGRES__URL", "mysql://u:hunter2@h/d", "postgresql", id="another database"),
+        pytest.param("BREAKWATER_POSTGRES__URL", "postgresql://u:hunter2@h:99999/d", "postgresql", id="no such port"),
+        pytest.param("BREAKWATER_REDIS__URL", "http://:hunter2@h", "rediss", id="another cache"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_named_but_not_shown(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, scheme: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValidationError, match=rf"must be an address that begins with .*{scheme}://") as refused:
+        Settings()
+    assert "hunter2" not in str(refused.value)
+
+
 def test_a_way_into_kafka_is_taken_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BREAKWATER_KAFKA__CLIENT", '{"security.protocol": "SASL_SSL", "ssl.key.password": "hunter1"}')
     monkeypatch.setenv("BREAKWATER_KAFKA__SASL_PASSWORD", "hunter2")
