@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lifecycle import tables
@@ -416,15 +416,19 @@ FAILURES = [
 def test_whatever_fails_each_object_has_one_page_in_the_end(world: sa.Engine, server: NotionServer) -> None:
     numbers = count(1)
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.lists(st.none() | st.sampled_from(FAILURES), max_size=25))
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(st.none() | st.sampled_from(FAILURES), max_size=12))
+    @example([Failure(Mishap.RESET, done=True), Failure((429, "rate_limited"))])
     def holds(failures: list[Failure | None]) -> None:
         number = next(numbers)
         name = f"S{number}"
         apply(world, incident("SEV0", f"RUN-{number}", scenario=name, at=number), options=OPTIONS)
         spend(world, [entry(T0, 100, execution_id=f"{name}-{one}", actions=["page_lock"]) for one in range(2)])
         ahead = iter(failures)
-        server.judge = lambda _: next(ahead, None)
+        # What is read by itself comes first in each pass, and would use them up.
+        server.judge = lambda asked: (
+            None if asked.method == "GET" or "last_edited_time" in str(asked.body) else next(ahead, None)
+        )
         for _ in range(len(failures) + 3):
             sync(world, server)
             wait_over(world)
