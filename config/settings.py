@@ -538,7 +538,7 @@ class Settings(BaseSettings):
     notion_runs_min_severity: Literal["SEV0", "SEV1", "SEV2", "SEV3", "SEV4"] = Field(
         default="SEV4",
         validation_alias="NOTION_RUNS_MIN_SEVERITY",
-        description="runs that are less grave are not written to Notion, which takes about 9,000 pages an hour",
+        description="runs that are less grave are not written to Notion, which takes less than 10,000 pages an hour",
     )
     notion_base_url: Annotated[str, AfterValidator(_https)] = Field(
         default="https://api.notion.com",

@@ -35,8 +35,8 @@ _log = structlog.get_logger(__name__)
 
 #: How long what a database looks like is believed.
 _LAYOUT_HOLDS = timedelta(minutes=10)
-#: Fits between two ticks of the job, so that none is missed.
-_BUDGET = timedelta(seconds=12)
+#: Nearly the time between two ticks of the job, which has its turn at once when it is late.
+_BUDGET = timedelta(seconds=14)
 #: Stages are read at every fourth tick.
 _POLL_EVERY = timedelta(seconds=50)
 
