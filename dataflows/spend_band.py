@@ -18,18 +18,19 @@ class Bands(NamedTuple):
     days: list[Rise | None]
 
 
-def expected_of(begin: datetime, hours: Sequence[tuple[float, int]]) -> Bands:
-    """The bands of hours from `begin` (a whole hour, UTC) on, each with its credits and runs. 10 µs an hour.
+def expected_of(begin: datetime, hours: Sequence[tuple[float, int, float]]) -> Bands:
+    """The bands of hours from `begin` (a whole hour, UTC) on, each with its credits, its runs, and what the
+    dearest of them cost. 10 µs an hour.
 
     They are the detector's own where it began with the same hour; else they get near to it within some weeks.
     """
     first = (begin - EPOCH) // _HOUR
     series = Series(first)
     bands = Bands([], [])
-    for hour, (total, runs) in enumerate(hours, first):
+    for hour, (total, runs, dearest) in enumerate(hours, first):
         at = EPOCH + hour * _HOUR
         bands.hours.append(series.expected(hour, at) if series.is_known else None)
-        series.judge(hour, at, total, runs)
+        series.judge(hour, at, total, runs, dearest)
         if (hour + 1) % HOURS_A_DAY == 0:
             series.end_day(hour)
             bands.days.append(series.drift.compared())

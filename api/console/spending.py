@@ -91,8 +91,8 @@ def _rows(history: SpendHistory, episodes: Sequence[SpendEpisode], *, is_hourly:
     first, last = history.hours[0].begin, history.until.replace(minute=0, second=0, microsecond=0)
     spent = {one.begin: one for one in history.hours}
     every = [first + HOUR * number for number in range((last - first) // HOUR + 1)]
-    hours = [spent.get(at, HourTotal(at, Decimal(0), 0, 0)) for at in every]
-    bands = expected_of(first, [(float(one.credits), one.runs) for one in hours])
+    hours = [spent.get(at, HourTotal(at, Decimal(0), 0, Decimal(0), 0)) for at in every]
+    bands = expected_of(first, [(float(one.credits), one.runs, float(one.dearest)) for one in hours])
     told: dict[datetime, list[SpendEpisode]] = {}
     for episode in episodes:
         begin = episode.occurred_at - HOUR

@@ -81,28 +81,31 @@ class SpendAnomalies:
                 tenant.workflows[workflow_id] = Series(hour)
         for workflow_id, series in tenant.workflows.items():
             if workflow_id not in current:
-                series.judge(hour, at, 0.0, 0)
-        total = explained = 0.0
+                series.judge(hour, at, 0.0, 0, 0.0)
+        total = explained = most = 0.0
         runs = 0
         for workflow_id, spent in sorted(current.items()):
             series = tenant.workflows[workflow_id]
             usual = series.rate.usual.expected(at) or 0.0
-            burst = series.judge(hour, at, spent.total, spent.runs)
+            dearest = spent.dearest[-1]
+            cost = unpacked(dearest).credits
+            burst = series.judge(hour, at, spent.total, spent.runs, cost)
             if burst is not None:
                 runs_told = [unpacked(run, workflow_id) for run in spent.dearest]
                 yield self._told_burst(tenant, workflow_id, burst, spent.total, spent.runs, runs_told)
             if series.burst == hour:
                 explained += spent.total - usual
-            dearest = spent.dearest[-1]
             series.day_run = max(series.day_run, dearest)
             if dearest > own.day_run:
                 own.day_run = packed(*unpacked(dearest, workflow_id))
             total += spent.total
+            most = max(most, cost)
             runs += spent.runs
-        burst = own.judge(hour, at, total, runs, explained)
+        burst = own.judge(hour, at, total, runs, most, explained)
         if burst is not None:
-            everyones = (unpacked(run, name) for name, spent in current.items() for run in spent.dearest)
-            yield self._told_burst(tenant, None, burst, total, runs, nlargest(DEAREST, everyones))
+            everyones = (packed(*unpacked(run, name)) for name, spent in current.items() for run in spent.dearest)
+            dearest_of_all = [unpacked(run) for run in nlargest(DEAREST, everyones)]
+            yield self._told_burst(tenant, None, burst, total, runs, dearest_of_all)
         if (hour + 1) % HOURS_A_DAY == 0:
             yield from self._end_day(tenant)
 

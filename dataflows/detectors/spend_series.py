@@ -21,7 +21,7 @@ BURST_ERRORS = 6.0
 #: The least weight of a new hour's error in the mean one, of all hours and of that hour of the day.
 ERROR_WEIGHT = 1 / WEEK_HOURS
 DAILY_ERROR_WEIGHT = 1 / 28
-#: Fewer runs are no burst: what a single run costs is judged by its scenario.
+#: Fewer runs are no burst, nor is what the dearest one made: what a single run costs is judged by its scenario.
 BURST_RUNS = 5
 #: A burst is over when no hour was one for so long.
 BURST_OVER = 24
@@ -43,7 +43,7 @@ class Spent(NamedTuple):
 
 
 def packed(credits_: float, time: int, event_id: str, execution_id: str, workflow_id: str = "") -> bytes:
-    """A run in some hundred bytes, which sort as runs do: by what it cost, then by time. 0.5 µs."""
+    """A run in some hundred bytes, which sort as runs do: by what it cost, time, and ids, the shorter first. 0.5 µs."""
     # Big-endian numbers that are not negative sort as their bytes do; adding zero takes the sign off a zero.
     return _ORDER.pack(credits_ + 0.0, time) + _pack((event_id, execution_id, workflow_id))
 
@@ -68,11 +68,12 @@ class Hour(msgspec.Struct, array_like=True, gc=False):
         self.total += credits_
         self.runs += 1
         dearest = self.dearest
-        if len(dearest) == DEAREST:
-            if _ORDER.pack(credits_ + 0.0, time) < dearest[0]:
-                return
-            del dearest[0]
+        is_full = len(dearest) == DEAREST
+        if is_full and _ORDER.pack(credits_ + 0.0, time) < dearest[0][: _ORDER.size]:
+            return
         insort(dearest, packed(credits_, time, event_id, execution_id))
+        if is_full:
+            del dearest[0]
 
 
 class Expected(NamedTuple):
@@ -123,18 +124,23 @@ class Series(msgspec.Struct, array_like=True, gc=False):
         error = max(self.error, NUMBER.unpack_from(self.daily_error, NUMBER.size * (hour % HOURS_A_DAY))[0])
         return Expected(usual, max(BURST_MULTIPLE * usual, usual + BURST_ERRORS * error))
 
-    def judge(self, hour: int, at: datetime, total: float, runs: int, explained: float = 0.0) -> Burst | None:
+    def judge(
+        self, hour: int, at: datetime, total: float, runs: int, dearest: float, explained: float = 0.0
+    ) -> Burst | None:
         """Judge an hour's sum, then learn it; the first of an episode is told, unless workflows were told of it. 10 µs.
 
-        `at` is the hour's begin; `explained` is what workflows spent too much in it, and were told of. The day gets
-        what no burst explains: one that was told is no slow rise.
+        `at` is the hour's begin, `dearest` what its dearest run cost; `explained` is what workflows spent too much in
+        it, and were told of. The day gets no more than the limit, and what is usual if a burst is told: neither a burst
+        nor a dear run is a slow rise.
         """
-        self.day_total += total - explained
         is_known, expected = self.is_known, self.expected(hour, at)
         score = self.rate.score(at, total)
         if expected is None:
+            self.day_total += total - explained
             return None
         usual, limit = expected
+        counted = min(total - explained, limit) if is_known else total - explained
+        self.day_total += counted
         self.hours += 1
         # What is far out is learned as though it were at the limit: a burst shall not hide the next one.
         missed = abs(total - usual)
@@ -145,13 +151,13 @@ class Series(msgspec.Struct, array_like=True, gc=False):
         daily: float = NUMBER.unpack_from(self.daily_error, place)[0]
         weight = max(1 / (1 + self.hours // HOURS_A_DAY), DAILY_ERROR_WEIGHT)
         NUMBER.pack_into(self.daily_error, place, daily + weight * (missed - daily))
-        if not is_known or runs < BURST_RUNS or total - explained <= limit:
+        if not is_known or runs < BURST_RUNS or total - dearest - explained <= limit:
             return None
         is_going_on = self.burst is not None and hour - self.burst <= BURST_OVER
         if score < ALARM and not is_going_on:
             return None
         self.burst = hour
-        self.day_total += usual - (total - explained)
+        self.day_total += usual - counted
         return None if is_going_on else Burst(score, usual, limit)
 
     def end_day(self, hour: int) -> Rise | None:

@@ -31,6 +31,8 @@ class HourTotal:
     begin: datetime
     credits: Decimal
     runs: int
+    #: What the dearest of them cost.
+    dearest: Decimal
     #: Runs of SEV0 to SEV2.
     incidents: int
 
@@ -89,13 +91,14 @@ def read_spend_history(connection: sa.Connection, tenant_id: str, workflow_id: s
             _hour.label("begin"),
             sa.func.sum(_runs.credits_total).label("credits"),
             sa.func.count().label("runs"),
+            sa.func.max(_runs.credits_total).label("dearest"),
             sa.func.count().filter(_runs.severity.in_(_INCIDENTS)).label("incidents"),
         )
         .where(*mine, _runs.occurred_at > until - HISTORY)
         .group_by(_hour)
         .order_by(_hour)
     )
-    hours = [HourTotal(row.begin, plain(row.credits), row.runs, row.incidents) for row in rows]
+    hours = [HourTotal(row.begin, plain(row.credits), row.runs, row.dearest, row.incidents) for row in rows]
     conditions = [_decisions.tenant_id == tenant_id, _decisions.occurred_at > until - HISTORY]
     if workflow_id is not None:
         conditions.append(_decisions.workflow_id == workflow_id)

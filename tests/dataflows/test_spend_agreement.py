@@ -81,7 +81,7 @@ def _about(told: dict[str, Any]) -> dict[str, Any]:
     return told | {name: pytest.approx(told[name], rel=1e-9) for name in ("spent", "expected", "limit")}
 
 
-@pytest.mark.parametrize("seed", [3, 5, 7, 9])
+@pytest.mark.parametrize("seed", [3, 14, 22, 23])
 def test_spending_is_judged_as_by_the_reference(seed: int) -> None:
     lines = spending(seed)
     expected = _in_order(spend_anomalies(encoded(lines).splitlines(), ProductsCore))
@@ -90,6 +90,6 @@ def test_spending_is_judged_as_by_the_reference(seed: int) -> None:
 
 
 def test_streams_have_all_that_can_be_told() -> None:
-    told = [one for seed in (3, 5, 7, 9) for one in _of_the_product(spending(seed))]
+    told = [one for seed in (3, 14, 22, 23) for one in _of_the_product(spending(seed))]
     kinds = {(one["reason"], one["workflow"] is None) for one in told}
     assert kinds == {("spend_burst", False), ("spend_burst", True), ("spend_drift", False), ("spend_drift", True)}

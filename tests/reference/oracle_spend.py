@@ -6,7 +6,8 @@ Read without a switch:
 
 - Runs are taken in the order of 50.2, as `oracle_credits` reads it. The highest event time ends the judging of hours.
 - In an episode of bursts the score does not count: an hour above its limit with five runs goes on with it.
-- Of runs that cost the same the later one is the dearer.
+- Of runs that cost the same the later one is the dearer; of those at the same moment the one with the longer, then the
+  greater event id.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ class _Run:
     cost: float
 
     @property
-    def rank(self) -> tuple[float, datetime, str, str, str]:
-        return (self.cost, self.due, self.event, self.execution, self.workflow)
+    def rank(self) -> tuple[Any, ...]:
+        ids = (self.event, self.execution, self.workflow)
+        return (self.cost, self.due, *((len(one.encode()), one) for one in ids))
 
 
 @dataclass
@@ -61,7 +63,7 @@ class _Series:
     runs: list[_Run] = field(default_factory=list)
     is_told: bool = False
 
-    def burst(self, hour: int, total: float, runs: int, explained: float) -> tuple[float, float, float] | None:
+    def burst(self, hour: int, runs: list[_Run], total: float, explained: float) -> tuple[float, float, float] | None:
         """Score, usual and limit of an hour that begins an episode."""
         at = EPOCH + hour * HOUR
         usual = self.core.usual(at)
@@ -78,7 +80,9 @@ class _Series:
         if count >= 168 and limit > usual:
             error = min(error, limit - usual)
         self.errors.append((hour, error))
-        if count < 168 or runs < 5 or total - explained <= limit:
+        if count >= 168:
+            self.quiet[hour] = min(total - explained, limit)
+        if count < 168 or len(runs) < 5 or total - max(run.cost for run in runs) - explained <= limit:
             return None
         goes_on = bool(self.bursts) and hour - self.bursts[-1] <= 24
         if score < 0.5 and not goes_on:
@@ -167,13 +171,13 @@ def _of_tenant(runs: list[_Run], end: int, core: Callable[[], Core]) -> list[dic
             now = [run for run in current if run.workflow == name]
             usual = one.core.usual(EPOCH + hour * HOUR) or 0.0
             total = sum(run.cost for run in now)
-            burst = one.burst(hour, total, len(now), 0.0)
+            burst = one.burst(hour, now, total, 0.0)
             if burst is not None:
                 out.append(_told("spend_burst", name, hour, total, burst[1:], [run.event for run in _dearest(now)]))
             if one.bursts and one.bursts[-1] == hour:
                 explained += total - usual
         total = sum(run.cost for run in current)
-        burst = own.burst(hour, total, len(current), explained)
+        burst = own.burst(hour, current, total, explained)
         if burst is not None:
             out.append(_told("spend_burst", None, hour, total, burst[1:], [run.event for run in _dearest(current)]))
         if (hour + 1) % 24:

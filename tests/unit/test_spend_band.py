@@ -9,11 +9,12 @@ from tests.unit.test_spend_rate import DAY, HOUR, T0, Runs, by_time, decided, st
 
 def bands(runs: Runs, days: int) -> Bands:
     """Of the sums of each hour."""
-    hours = [[0.0, 0] for _ in range(24 * days)]
+    hours = [[0.0, 0, 0.0] for _ in range(24 * days)]
     for since, _, credits_ in runs:
         hours[since // HOUR][0] += credits_
         hours[since // HOUR][1] += 1
-    return expected_of(T0, [(total, int(count)) for total, count in hours])
+        hours[since // HOUR][2] = max(hours[since // HOUR][2], credits_)
+    return expected_of(T0, [(total, int(count), dearest) for total, count, dearest in hours])
 
 
 def test_a_burst_was_expected_as_its_decision_says() -> None:

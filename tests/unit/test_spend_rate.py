@@ -88,6 +88,12 @@ def test_a_burst_of_runs_of_usual_size_is_told_once_with_its_runs() -> None:
     assert decode_decision(encode_decision(decision)) == decision
 
 
+def test_an_hour_that_one_dear_run_made_is_no_burst() -> None:
+    at = DAY * 20 + HOUR * 9 + timedelta(minutes=30)
+    dear = [(at, "wf1", 5_000.0), (at + timedelta(minutes=1), "wf1", 10.0)]
+    assert decided(by_time(steady(25, seed=1), dear), DAY * 25) == []
+
+
 def test_a_burst_in_the_last_hour_is_told_when_time_goes_on() -> None:
     runs = by_time(steady(20, seed=1), [(DAY * 20 + timedelta(minutes=n / 4), "wf1", 10.0) for n in range(200)])
     assert decided(runs, DAY * 20 + timedelta(minutes=59)) == []
