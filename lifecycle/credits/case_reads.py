@@ -10,6 +10,7 @@ from lifecycle import tables
 from lifecycle.cursors import Cursor, Order
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.kinds import ActionResult, CaseSeverity, CaseStatus, Channel, NotificationStatus
+from lifecycle.notion.kinds import NotionKind
 from lifecycle.tasks import MAX_PAGE
 
 _cases, _runs, _actions = tables.credit_cases.c, tables.credit_case_runs.c, tables.credit_case_actions.c
@@ -39,6 +40,8 @@ class CaseFile:
     #: The `case_id` of the one that it goes on from, and of the one that goes on from it.
     reopened_from: str | None
     reopened_as: str | None
+    #: Its page in Notion, if it has one.
+    notion_url: str | None
     #: Newest first; `run_count` says how many there are.
     runs: Sequence[Row]
     run_count: int
@@ -80,6 +83,7 @@ def read_case(connection: sa.Connection, case_id: str) -> CaseFile:
         case=case,
         reopened_from=_case_id(connection, _cases.id == case.reopened_from),
         reopened_as=_case_id(connection, _cases.reopened_from == case.id),
+        notion_url=_notion_url(connection, case),
         runs=connection.execute(
             sa.select(tables.credit_case_runs)
             .where(*of_case)
@@ -135,6 +139,16 @@ def _case_id(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> st
         sa.select(_cases.case_id).where(condition).order_by(_cases.opened_at.desc()).limit(1)
     ).scalar()
     return found
+
+
+def _notion_url(connection: sa.Connection, case: Row) -> str | None:
+    pages = tables.notion_pages.c
+    url: str | None = connection.execute(
+        sa.select(pages.url).where(
+            pages.kind == NotionKind.CASE, pages.tenant_id == case.tenant_id, pages.object_id == case.id
+        )
+    ).scalar()
+    return url if url is not None and url.startswith("https://") else None
 
 
 #: What became of a message is what became of its delivery.

@@ -54,6 +54,24 @@ def test_a_case_is_shown_with_its_run_what_was_done_and_what_it_holds_back(engin
 
 
 @pytest.mark.parametrize(
+    ("url", "linked"),
+    [
+        pytest.param("https://www.notion.so/1", True, id="a page"),
+        pytest.param("javascript:alert(1)", False, id="no address of a page"),
+        pytest.param(None, False, id="no page yet"),
+    ],
+)
+def test_a_case_leads_to_its_page_in_notion(engine: sa.Engine, url: str | None, linked: bool) -> None:
+    with with_case(engine) as (http, address), signed_in(http, token("viewer")) as client:
+        with engine.begin() as connection:
+            page = {"kind": "case", "tenant_id": "t1", "object_id": case(engine)["id"], "url": url}
+            connection.execute(sa.insert(tables.notion_pages).values(page))
+        html = client.get(address).text
+    assert (f'href="{url}"' in html) is linked
+    assert ("Notion page" in text_of(html)) is linked
+
+
+@pytest.mark.parametrize(
     ("credits_total", "shown"),
     [
         pytest.param(0.25, "0.25", id="less than one"),
