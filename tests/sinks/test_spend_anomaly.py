@@ -168,3 +168,11 @@ def test_bursts_of_one_tenant_that_come_together_are_told_as_one(engine: sa.Engi
     deliver(engine, inbox, *ids)
     assert [len(message.others) for message in inbox.taken] == [0, 3]
     assert build_payload(inbox.taken[1])["blocks"][0]["text"]["text"].endswith(", and 3 more")
+
+
+def test_a_scenario_that_the_platform_does_not_know_is_told_of_by_its_name(engine: sa.Engine) -> None:
+    given_world(engine)
+    assert apply(engine, burst(workflow_id="scenario:BINDER")) == [Result(Outcome.APPLIED, "told")]
+    task = row(engine, tables.tasks)
+    assert task["title"] == "Find out why “BINDER” spends more than usual"
+    assert (task["context_id"], task["automation_version_id"]) == ("scenario:BINDER", None)
