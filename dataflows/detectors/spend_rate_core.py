@@ -52,8 +52,9 @@ BORROWED = 3
 
 #: Differences below this share of a value are rounding.
 ROUNDING = 1e-12
-#: What is further from zero counts as this, so that sums and differences stay finite.
+#: What is further from zero counts as this, and what is nearer as a difference of none, so that all stays finite.
 LARGEST = 1e300
+SMALLEST = 1e-300
 
 HOURS = 24
 WEEK_HOURS = 168
@@ -113,7 +114,7 @@ class Scale(msgspec.Struct, array_like=True, gc=False):
         self.mean_distance += weight * (abs(distance) - self.mean_distance)
         self.spread += weight * (min(most, abs(distance)) - self.spread)
         self.spread = max(self.spread, LEAST_SHARE * self.mean_distance)
-        return math.asinh(distance / unit) if unit else 0.0
+        return math.asinh(distance / unit)
 
 
 class Usual(msgspec.Struct, array_like=True, gc=False):
@@ -193,7 +194,7 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
         shift = error - self.unexplained
         self.unexplained += RECENT_WEIGHT * shift
         self.largest = max(self.largest, abs(value))
-        finest = ROUNDING * self.largest
+        finest = max(SMALLEST, ROUNDING * self.largest)
         jump = self.scale.place(value, finest) - self.place
         self.place += RECENT_WEIGHT * jump
         found = max(

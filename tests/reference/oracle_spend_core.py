@@ -15,7 +15,7 @@ TOLERANCES = {"value": 0.01, "level": 0.07, "season": 0.1, "shift": 0.1, "jump":
 
 def scores(times: Sequence[datetime], values: Sequence[float]) -> list[float]:
     """The score of each point."""
-    rounding = [1e-12 * largest for largest in accumulate(map(abs, values), max)]
+    rounding = [max(1e-300, 1e-12 * largest) for largest in accumulate(map(abs, values), max)]
     errors = _season(times, values)
     columns = {
         "value": list(values),
@@ -71,7 +71,7 @@ def _places(values: Sequence[float], rounding: Sequence[float]) -> list[float]:
     for n, (x, least) in enumerate(zip(values, rounding, strict=True), 1):
         away, weight = x - m, max(1 / n, 0.002)
         unit = s if s > least else max(abs(away), least)
-        found.append(asinh(away / unit) if unit > 0 else 0.0)
+        found.append(asinh(away / unit))
         counted = away if s == 0 or abs(away) <= 3 * s else 3 * s * (1 if away > 0 else -1)
         m, s = m + weight * counted, (1 - weight) * s + weight * abs(counted)
         everything = (1 - weight) * everything + weight * abs(away)

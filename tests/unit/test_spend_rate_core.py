@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataflows.detectors.spend_rate_core import ALARM, WARM_UP, SpendRate
@@ -33,6 +33,8 @@ def daily(points: int, seed: int) -> list[float]:
 
 
 @given(st.lists(st.one_of(st.floats(-1e6, 1e6), st.floats(allow_nan=False, allow_infinity=False)), max_size=400))
+@example([0.0, 5e-324, -1.7e308, 1.7e308])
+@example([0.0] * 150 + [5e-324, 1e308, -5e-324, -1e308])
 def test_scores_are_in_the_unit_interval(series: list[float]) -> None:
     assert all(0.0 <= score < 1.0 for score in scores(series))
 
