@@ -101,10 +101,10 @@ class KafkaPartition(StatefulSourcePartition[Item, bytes]):
             self._follow_clock()
         if self._is_time_to_tick():
             items += self._host.advance()
-        return items
+        return items + self._host.report()
 
     def _judge(self, taken: Taken) -> list[Item]:
-        items = self._host.process(taken.events, taken.times)
+        items = self._host.judge(taken.events, taken.times)
         refused = [taken.contradicts(index) for index in self._host.lane.take_conflicts()]
         for dead_letter in (*taken.dead_letters, *refused):
             DEAD_LETTERS.labels(dead_letter.code.value).inc()
