@@ -197,6 +197,14 @@ def _notion_id(value: str) -> str:
     return digits.lower()
 
 
+def _header_secret(secret: SecretStr) -> SecretStr:
+    """What a header can carry."""
+    value = secret.get_secret_value()
+    if not (value.isascii() and value.isprintable() and " " not in value):
+        raise ValueError("not a token: it has characters that no token has")
+    return secret
+
+
 #: A database of Notion, by its id.
 NotionId = Annotated[Annotated[str, AfterValidator(_notion_id)] | None, BeforeValidator(_blank_is_none)]
 
@@ -513,7 +521,9 @@ class Settings(BaseSettings):
         validation_alias="SLACK_WEBHOOK_URL_SEV2",
         description="where credit cases of SEV2 go instead; never logged",
     )
-    notion_token: Annotated[SecretStr | None, BeforeValidator(_blank_is_none)] = Field(
+    notion_token: Annotated[
+        Annotated[SecretStr, AfterValidator(_header_secret)] | None, BeforeValidator(_blank_is_none)
+    ] = Field(
         default=None,
         validation_alias="NOTION_TOKEN",
         description="the secret of an integration of Notion; never logged; no Notion by default",

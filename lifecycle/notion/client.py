@@ -48,6 +48,7 @@ class Page(msgspec.Struct, frozen=True):
     properties: dict[str, dict[str, Any]]
     url: str | None = None
     is_locked: bool = False
+    in_trash: bool = False
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -160,6 +161,10 @@ class NotionClient:
         if children:
             body["children"] = children
         return self._ask("POST", "pages", Page, body)
+
+    def read_page(self, page_id: str) -> Page:
+        """What a page shows; one in the trash too."""
+        return self._ask("GET", f"pages/{page_id}", Page)
 
     def update_page(self, page_id: str, properties: Properties) -> Page:
         """Write properties; those that are not named stay as they are. May be repeated."""

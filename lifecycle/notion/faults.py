@@ -32,8 +32,12 @@ class TryLaterError(NotionError):
         self.certain = certain
 
 
-#: Codes that are not about the one page: the token, or what it was given access to.
-OF_ALL = frozenset({"unauthorized", "restricted_resource"})
+#: Codes that are not about one page: the token is good for nothing, or not for what is done with a database.
+OF_ALL = frozenset({"unauthorized"})
+OF_A_DATABASE = frozenset({"restricted_resource"})
+
+#: The request is not what Notion expects; or the page is in the trash.
+INVALID = "validation_error"
 
 #: There is no such thing, or it is not shared with us.
 GONE = "object_not_found"

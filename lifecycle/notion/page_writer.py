@@ -8,6 +8,7 @@ One writer at a time: see `sync.py`.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -19,17 +20,18 @@ from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
 from lifecycle.notion.client import NotionClient, Page
-from lifecycle.notion.faults import GONE, OF_ALL, RefusedError, TryLaterError
+from lifecycle.notion.faults import INVALID, OF_A_DATABASE, OF_ALL, NotionError, RefusedError, TryLaterError
 from lifecycle.notion.kinds import NotionKind, PageOutcome
-from lifecycle.notion.values import Content, Layout, as_text, encode, text
+from lifecycle.notion.values import Content, Layout, as_text, decode_text, encode, is_shown, text
 
 _log = structlog.get_logger(__name__)
 
 _pages = tables.notion_pages.c
 _now = sa.func.clock_timestamp(type_=sa.DateTime(timezone=True))
 
-#: Our own code, of what never reached Notion.
+#: Our own codes: of what never reached Notion, and of a page that somebody has put into the trash.
 UNWRITABLE = "unwritable"
+IN_TRASH = "in_trash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ class Written:
     outcome: PageOutcome
     #: Notion's code, where it refused this page.
     refused_code: str | None = None
+    #: Whether it was not refused so the last time.
+    is_news: bool = False
 
     @property
     def is_there(self) -> bool:
@@ -107,9 +111,9 @@ class PageWriter:
     def write(self, wanted: Wanted, layout: Layout) -> Written:
         """Bring a page up to date, and lock it if it shall be; what came of it is committed.
 
-        `TryLaterError` when Notion is away or busy, and `RefusedError` when it refuses everything: the caller stops.
-        What it refuses of this page alone is an outcome. One or two requests, a few more to adopt
-        a page, one for each block of ours to replace.
+        `TryLaterError` when Notion is away or busy, and `RefusedError` when it refuses more than this page: the caller
+        stops. What it refuses of this page alone is an outcome. One or two requests, a few more to adopt a page, and
+        one for each block of ours to replace.
         """
         row = self._row(wanted)
         try:
@@ -120,7 +124,6 @@ class PageWriter:
                     wanted,
                     object_version=wanted.version,
                     digest=wanted.digest,
-                    seen=wanted.shared_values or None,
                     refused_code=None,
                     tries=0,
                     not_before=None,
@@ -129,22 +132,28 @@ class PageWriter:
             self._postpone(wanted, self.patience.after(row.tries + 1, refused=False))
             raise
         except RefusedError as error:
-            values: dict[str, Any] = {"refused_code": error.code}
-            if error.code == GONE and row.page_id is not None:
-                # Somebody has removed it, and is not asked again until there is something new.
-                values["object_version"] = wanted.version
-            self._postpone(wanted, self.patience.after(row.tries + 1, refused=True), **values)
-            if error.code in OF_ALL:
+            code = self._code_of(error, row.page_id)
+            # Whoever has put it into the trash is not contradicted until there is something new.
+            values = {"object_version": wanted.version} if code == IN_TRASH else {}
+            self._postpone(wanted, self.patience.after(row.tries + 1, refused=True), refused_code=code, **values)
+            if code in OF_ALL | OF_A_DATABASE:
                 raise
-            return Written(PageOutcome.REFUSED, error.code)
+            return Written(PageOutcome.REFUSED, code, is_news=code != row.refused_code)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             # What can't be put into Notion's form must not keep other pages from being written.
             _log.error(
                 "notion_page_unwritable", kind=wanted.kind, object_id=wanted.object_id, error=type(error).__name__
             )
             self._postpone(wanted, self.patience.after(row.tries + 1, refused=True), refused_code=UNWRITABLE)
-            return Written(PageOutcome.REFUSED, UNWRITABLE)
+            return Written(PageOutcome.REFUSED, UNWRITABLE, is_news=row.refused_code != UNWRITABLE)
         return Written(outcome)
+
+    def _code_of(self, error: RefusedError, page_id: str | None) -> str:
+        """Why a page is refused. Of one in the trash Notion says no more than that the request is not valid."""
+        if error.code == INVALID and page_id is not None:
+            with suppress(NotionError):
+                return IN_TRASH if self.notion.read_page(page_id).in_trash else error.code
+        return error.code
 
     def _create(self, wanted: Wanted, row: sa.Row[Any], layout: Layout) -> PageOutcome:
         if row.attempt_at is not None:
@@ -154,7 +163,8 @@ class PageWriter:
             page = self._find(wanted, layout)
             if page is not None:
                 self._keep(wanted, page_id=page.id, url=page.url, attempt_at=None)
-                self.notion.update_page(page.id, self._properties(wanted, layout))
+                page = self.notion.update_page(page.id, self._properties(wanted, layout))
+                self._keep(wanted, seen=_seen(wanted, page, layout))
                 self._replace_children(page.id, wanted)
                 return PageOutcome.ADOPTED
         self._keep(wanted, attempt_at=_now)
@@ -166,15 +176,23 @@ class PageWriter:
             if isinstance(error, RefusedError) or error.certain:
                 self._keep(wanted, attempt_at=None)
             raise
-        self._keep(wanted, page_id=page.id, url=page.url, attempt_at=None, seen=wanted.shared_values or None)
+        self._keep(wanted, page_id=page.id, url=page.url, attempt_at=None, seen=_seen(wanted, page, layout))
         return PageOutcome.CREATED
 
     def _update(self, wanted: Wanted, row: sa.Row[Any], layout: Layout) -> PageOutcome:
-        changed = [name for name, value in wanted.shared_values.items() if value != (row.seen or {}).get(name)]
+        before: Mapping[str, str] = row.seen or {}
+        changed = [name for name, value in wanted.shared_values.items() if not is_shown(value, before.get(name, ""))]
         if row.digest == wanted.digest and not changed:
             return PageOutcome.UNCHANGED
+        if changed:
+            # What people changed since it was read stays, and is read soon.
+            shows = _seen(wanted, self.notion.read_page(row.page_id), layout) or {}
+            changed = [name for name in changed if is_shown(before.get(name, ""), shows[name])]
         names = [name for name in wanted.content.columns if name not in wanted.shared or name in changed]
-        self.notion.update_page(row.page_id, self._properties(wanted, layout, names))
+        page = self.notion.update_page(row.page_id, self._properties(wanted, layout, names))
+        if changed:
+            shows = _seen(wanted, page, layout) or {}
+            self._keep(wanted, seen={**before, **{name: shows[name] for name in changed}})
         if row.digest != wanted.digest:
             self._replace_children(row.page_id, wanted)
         return PageOutcome.UPDATED
@@ -202,13 +220,11 @@ class PageWriter:
     def _find(self, wanted: Wanted, layout: Layout) -> Page | None:
         """A page that an attempt whose end nobody saw has made: the oldest that names the object and is no other's."""
         if wanted.id_column in layout.found:
-            name, property_ = layout.found[wanted.id_column]
-            kind, value = property_.type, as_text(wanted.content.columns[wanted.id_column])
+            equal = [_equals(wanted, layout, name) for name in (wanted.id_column, *wanted.same) if name in layout.found]
         else:
-            name, kind, value = layout.title, "title", self._title(wanted, layout)
-        equal = {"property": name, kind: {"equals": value}}
+            equal = [{"property": layout.title, "title": {"equals": self._title(wanted, layout)}}]
         oldest_first = [{"timestamp": "created_time", "direction": "ascending"}]
-        found = self.notion.query(layout.data_source_id, filter=equal, sorts=oldest_first)
+        found = self.notion.query(layout.data_source_id, filter={"and": equal}, sorts=oldest_first)
         candidates = [page for raw in found.results if (page := _read_page(raw)) is not None]
         with self.engine.connect() as connection:
             others = set(
@@ -259,11 +275,25 @@ def _is(wanted: Wanted) -> sa.ColumnElement[bool]:
     )
 
 
+def _equals(wanted: Wanted, layout: Layout, name: str) -> dict[str, Any]:
+    there, property_ = layout.found[name]
+    return {"property": there, property_.type: {"equals": as_text(wanted.content.columns[name])}}
+
+
 def _read_page(raw: Mapping[str, Any]) -> Page | None:
     try:
         return msgspec.convert(raw, Page)
     except msgspec.ValidationError:
         return None
+
+
+def _seen(wanted: Wanted, page: Page, layout: Layout) -> dict[str, str] | None:
+    """What people may change as the page shows it: a status that lacks an option shows another than was written."""
+    shows = wanted.shared_values
+    for name in shows.keys() & layout.found.keys():
+        with suppress(ValueError):
+            shows[name] = decode_text(page.properties.get(layout.found[name][0]))
+    return shows or None
 
 
 def _same_words(kept: Any, wanted: Mapping[str, Any]) -> bool:

@@ -19,12 +19,11 @@ from lifecycle import tables
 from lifecycle.actors import ActorContext
 from lifecycle.capabilities import Capability
 from lifecycle.credits.case_changes import CaseChange, change_case
-from lifecycle.credits.evidence_hygiene import plain
 from lifecycle.errors import LifecycleError
 from lifecycle.notion.client import NotionClient
 from lifecycle.notion.columns import GATE, STAGE, VERDICT
 from lifecycle.notion.kinds import NotionCursor, NotionKind, StageOutcome
-from lifecycle.notion.values import Layout, as_option, decode_text
+from lifecycle.notion.values import Layout, decode_text, is_shown
 
 _log = structlog.get_logger(__name__)
 
@@ -110,7 +109,7 @@ def apply_page(connection: sa.Connection, page: ChangedPage) -> StageOutcome:
         return StageOutcome.UNKNOWN_CASE
     # A page that was never written by us is compared with the case.
     before = {column: getattr(row, field) or "" for column, field in _FIELDS.items()} if row.seen is None else row.seen
-    changed = {column: words for column, words in page.said.items() if not _is_same(words, before.get(column, ""))}
+    changed = {column: words for column, words in page.said.items() if not is_shown(before.get(column, ""), words)}
     if not changed:
         return StageOutcome.SAME
     outcome = StageOutcome.CHANGED
@@ -126,11 +125,6 @@ def apply_page(connection: sa.Connection, page: ChangedPage) -> StageOutcome:
         .values(seen={**before, **page.said}, updated_at=sa.func.now())
     )
     return outcome
-
-
-def _is_same(says: str, said: str) -> bool:
-    """Whether a page shows what was written: a select shows it without commas, and emojis in either form."""
-    return plain(says) in (plain(said), plain(as_option(said)))
 
 
 def _take(engine: sa.Engine, raw: Any, layout: Layout) -> tuple[StageOutcome, datetime | None]:

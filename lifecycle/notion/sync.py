@@ -98,6 +98,8 @@ class NotionSync:
         database = self.access.cases
         if database is None or not poll_is_due(right, database, self.poll_every):
             return True
+        # People may have renamed a column, and pages that are read by its old name would be passed over.
+        self._layouts.pop(NotionKind.CASE, None)
         try:
             poll_stages(self.engine, self.notion, database, self._layout(NotionKind.CASE))
         except RefusedError as error:
@@ -141,7 +143,8 @@ class NotionSync:
         if written.refused_code is not None:
             # The database may have other columns now.
             self._layouts.pop(wanted.kind, None)
-            self._tell_of_refusal(wanted, written.refused_code)
+            if written.is_news:
+                self._tell_of_refusal(wanted, written.refused_code)
             self._note_lock(wanted, ActionResult.FAILED)
         elif written.is_there:
             self._note_lock(wanted, ActionResult.DONE)

@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from lifecycle.credits.evidence_hygiene import plain
 from lifecycle.notion.client import Properties, Property, Schema
 
 Value = str | int | float | Decimal | datetime | Sequence[str] | None
@@ -155,6 +156,11 @@ def decode_text(property_: Any) -> str:
             if isinstance(pieces, list):
                 return _printable("".join(_plain_text(piece) for piece in pieces))
     raise ValueError("not a text")
+
+
+def is_shown(words: str, says: str) -> bool:
+    """Whether a page that says `says` shows `words`: a select shows them without commas, and emojis in either form."""
+    return plain(says) in (plain(words), plain(as_option(words)))
 
 
 def options_of(property_: Property) -> frozenset[str]:

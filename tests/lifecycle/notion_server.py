@@ -147,6 +147,7 @@ class StoredPage:
     created_at: datetime
     edited_at: datetime
     is_locked: bool = False
+    in_trash: bool = False
     blocks: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -220,6 +221,16 @@ class NotionServer:
                 page.properties[column] = {"type": kind, kind: {"name": value} if value else None}
         page.edited_at = self.now
 
+    def trash(self, page_id: str, *, restored: bool = False) -> None:
+        """Move a page to the trash as a person does, or take it from there."""
+        self.pages[page_id].in_trash = not restored
+        self.pages[page_id].edited_at = self.now
+
+    def rename(self, database: str, column: str, name: str) -> None:
+        """Give a column another name as a person does, on all pages."""
+        for columns in (self.schemas[database], *(one.properties for one in self._pages_of(database))):
+            columns[name] = columns.pop(column)  # type: ignore[index]
+
     def pass_time(self, duration: timedelta) -> None:
         """Let Notion's clock go on."""
         self.now += duration
@@ -227,6 +238,9 @@ class NotionServer:
     def count(self, method: str, path: str = "") -> int:
         """How many requests of a kind there were."""
         return sum(one.method == method and one.path.startswith(path) for one in self.asked)
+
+    def _pages_of(self, database: str) -> list[StoredPage]:
+        return [page for page in self.pages.values() if page.database == database]
 
     def _new_id(self) -> str:
         return str(UUID(int=next(self._ids), version=4))
@@ -319,6 +333,8 @@ class NotionServer:
                 return self._query(self._named(self._sources, given), asked.body)
             case ("POST", "pages"):
                 return self._create(asked.body)
+            case ("GET", "pages", page_id):
+                return self._shown(self._page(page_id))
             case ("PATCH", "pages", page_id):
                 return self._update(self._page(page_id), asked.body)
             case ("GET", "blocks", page_id, "children"):
@@ -354,13 +370,15 @@ class NotionServer:
         name = self._named(self._sources, body["parent"]["data_source_id"])
         page = StoredPage(self._new_id(), name, {}, self.now, self.now)
         for column, kind in self.schemas[name].items():
-            page.properties[column] = {"type": kind, kind: [] if kind in (*_TEXT, "multi_select", "relation") else None}
+            page.properties[column] = {"type": kind, kind: _empty(kind)}
         self._write(page, body["properties"])
         page.blocks = self._blocks(body.get("children", []), BOT)
         self.pages[page.id] = page
         return self._shown(page)
 
     def _update(self, page: StoredPage, body: Any) -> dict[str, Any]:
+        if page.in_trash:
+            raise _Refused(400, "validation_error", "Can't edit a page that is in the trash.")
         self._write(page, body.get("properties", {}))
         page.is_locked = body.get("is_locked", page.is_locked)
         page.edited_at = self.now
@@ -432,7 +450,7 @@ class NotionServer:
         raise _Refused(404, "object_not_found", "Could not find block.")
 
     def _query(self, name: str, body: Any) -> dict[str, Any]:
-        found = [page for page in self.pages.values() if page.database == name and self._matches(page, body)]
+        found = [page for page in self._pages_of(name) if not page.in_trash and self._matches(page, body.get("filter"))]
         for sort in reversed(body.get("sorts", [])):
             key = {"last_edited_time": lambda one: one.edited_at, "created_time": lambda one: one.created_at}
             found.sort(key=key[sort["timestamp"]], reverse=sort["direction"] == "descending")
@@ -445,10 +463,11 @@ class NotionServer:
             "has_more": more,
         }
 
-    def _matches(self, page: StoredPage, body: Any) -> bool:
-        wanted = body.get("filter")
+    def _matches(self, page: StoredPage, wanted: Any) -> bool:
         if wanted is None:
             return True
+        if "and" in wanted:
+            return all(self._matches(page, one) for one in wanted["and"])
         if "timestamp" in wanted:
             since = datetime.fromisoformat(wanted["last_edited_time"]["on_or_after"])
             return _minute(page.edited_at) >= since
@@ -466,7 +485,7 @@ class NotionServer:
             "created_time": _minute(page.created_at).isoformat(),
             "last_edited_time": _minute(page.edited_at).isoformat(),
             "is_locked": page.is_locked,
-            "in_trash": False,
+            "in_trash": page.in_trash,
             "url": f"https://www.notion.so/{page.id.replace('-', '')}",
             "properties": {name: {"id": f"p{number}", **value} for number, (name, value) in _numbered(page.properties)},
         }
@@ -495,6 +514,11 @@ def shown(value: Mapping[str, Any]) -> Any:
         case "date":
             return None if held is None else held["start"]
     return held
+
+
+def _empty(kind: str) -> Any:
+    """What a column of a new page shows; a status shows its first option."""
+    return {"name": STATUSES[0]} if kind == "status" else [] if kind in (*_TEXT, "multi_select", "relation") else None
 
 
 def _numbered(properties: Mapping[str, dict[str, Any]]) -> Any:

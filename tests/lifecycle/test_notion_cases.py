@@ -268,7 +268,7 @@ def test_a_page_that_is_refused_keeps_no_other_from_being_written(
     ("status", "code", "part"),
     [
         pytest.param(401, "unauthorized", "api", id="a token that is not good"),
-        pytest.param(403, "restricted_resource", "api", id="an integration that may not"),
+        pytest.param(403, "restricted_resource", "case", id="an integration that may not"),
         pytest.param(404, "object_not_found", "case", id="a database that is not shared"),
     ],
 )
@@ -345,6 +345,14 @@ def test_what_people_write_into_a_stage_is_not_taken_back(world: sa.Engine, serv
     assert (said["Stage"], said["Fix_Patch"]) == ("Wave-1 Sent", "Max items.")
     change(world, stage="Closed out")
     sync(world, server)
+    # It was not read yet what they wrote; then it is what the case says.
+    assert server.rows("cases")[0]["Stage"] == "Wave-1 Sent"
+    with syncing(world, server) as passes:
+        passes.poll_every = timedelta(0)
+        passes.run()
+    assert case(world)["stage"] == "Wave-1 Sent"
+    change(world, stage="Closed out")
+    sync(world, server)
     assert server.rows("cases")[0]["Stage"] == "Closed out"
 
 
@@ -375,20 +383,24 @@ def test_where_no_column_names_a_case_its_title_does_whatever_else_is_there(worl
     assert said["Scenario"] == f"SEV1 · Credit spike · BINDER_EXPORT · {case(world)['case_id']}"
 
 
-def test_a_page_that_somebody_removed_is_not_made_again_nor_asked_for_until_its_case_changes(
+def test_a_page_that_somebody_removed_is_not_made_again_and_is_told_of_once(
     world: sa.Engine, server: NotionServer
 ) -> None:
     apply(world, incident("SEV1"), options=OPTIONS)
     sync(world, server)
+    (removed,) = server.pages.values()
     server.pages.clear()
     change(world, fix="Max items.")
-    sync(world, server)
-    assert page(world)["refused_code"] == "object_not_found"
-    wait_over(world)
-    asked = server.count("PATCH")
-    sync(world, server)
-    assert server.count("PATCH") == asked
+    for _ in range(3):
+        sync(world, server)
+        wait_over(world)
+    assert (page(world)["refused_code"], page(world)["tries"]) == ("object_not_found", 3)
     assert server.pages == {}
+    assert len(rows(world, tables.notifications, template="credit_health", channel="in_app")) == 1
+    # It is taken out of the trash.
+    server.pages[removed.id] = removed
+    sync(world, server)
+    assert server.rows("cases")[0]["Fix_Patch"] == "Max items."
 
 
 def test_one_page_that_is_not_found_keeps_no_other_of_its_kind_from_being_written(

@@ -122,6 +122,14 @@ def test_notion_is_reached_with_a_token_and_the_databases_that_are_named(monkeyp
     assert "hunter2" not in f"{notion} {Settings()!r}"
 
 
+@pytest.mark.parametrize("token", ["ntn_hünter2", "ntn_hunter2 ", "ntn_hunter2\n"])
+def test_a_token_that_no_header_can_carry_is_named_and_not_shown(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTION_TOKEN", token)
+    with pytest.raises(ValidationError, match="NOTION_TOKEN") as told:
+        Settings()
+    assert token not in str(told.value)
+
+
 def test_what_is_no_id_of_a_database_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTION_TASKS_DB_ID", "https://www.notion.so/my-page")
     with pytest.raises(ValidationError, match="NOTION_TASKS_DB_ID"):
