@@ -129,10 +129,11 @@ class ApacheKafka:
             )
             try:
                 child.wait_until(self._answers, _START_PATIENCE)
-            except ChildError:
+            except BaseException as error:
+                # Whoever interrupts its start is rid of it too.
                 child.stop()
                 # Somebody may have taken a port between our look and the broker's; old data keeps its ports.
-                if attempt == _START_TRIES or not is_new:
+                if not isinstance(error, ChildError) or attempt == _START_TRIES or not is_new:
                     raise
                 (folder / "server.properties").unlink()
             else:

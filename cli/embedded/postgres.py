@@ -105,9 +105,9 @@ class EmbeddedPostgres:
             child = self._spawn()
             try:
                 child.wait_until(lambda: _is_ready(self._folder / "cluster", child.pid), patience)  # noqa: B023
-            except ChildError:
-                child.stop()
-                if time.monotonic() > give_up:
+            except BaseException as error:
+                child.stop(_STOP_PATIENCE)
+                if not isinstance(error, ChildError) or time.monotonic() > give_up:
                     raise
                 time.sleep(0.05)
             else:
@@ -219,9 +219,10 @@ class EmbeddedPostgres:
             child = self._spawn()
             try:
                 child.wait_until(lambda: _is_ready(cluster, child.pid))  # noqa: B023  (called in this round only)
-            except ChildError:
-                child.stop()
-                if attempt == _START_TRIES or not is_listening(self.port):
+            except BaseException as error:
+                # Whoever interrupts its start is rid of it too.
+                child.stop(_STOP_PATIENCE)
+                if not isinstance(error, ChildError) or attempt == _START_TRIES or not is_listening(self.port):
                     raise
             else:
                 self._keep(child, cleanup)

@@ -99,7 +99,8 @@ class EmbeddedRedis:
     def _keep(self, child: Child, cleanup: ExitStack) -> None:
         try:
             child.wait_until(lambda: is_listening(self.port))
-        except ChildError:
+        except BaseException:
+            # Whoever interrupts its start is rid of it too.
             child.stop()
             raise
         self._child = child
