@@ -1,4 +1,4 @@
-"""Credit incidents as Postgres can hold them: it has no NUL in texts, and senders choose some of theirs (60.1)."""
+"""What is said of credits as Postgres can hold it: it has no NUL in texts, and senders choose some of theirs (60.1)."""
 
 from typing import Any
 
@@ -7,14 +7,15 @@ import msgspec
 from dataflows.decisions import Decision, DecisionKind, encode_decision
 
 _NUL = b"\\u0000"
+_OF_CREDITS = frozenset({DecisionKind.CREDIT_INCIDENT, DecisionKind.SPEND_ANOMALY})
 
 
 def storable(decision: Decision) -> Decision:
-    """A credit incident with replacement characters for NULs, as the ledger writes its run; any other as it is.
+    """One of credits with replacement characters for NULs, as the ledger writes its runs; any other as it is.
 
-    Were it refused for a NUL, a sender could have what its runs cost told to nobody by the name of a scenario.
+    Were it refused for a NUL, a sender could have what its runs cost told to nobody by the name of a scenario or a run.
     """
-    if decision.kind is not DecisionKind.CREDIT_INCIDENT or _NUL not in encode_decision(decision):
+    if decision.kind not in _OF_CREDITS or _NUL not in encode_decision(decision):
         return decision
     return msgspec.convert(_without_nul(msgspec.to_builtins(decision)), Decision)
 

@@ -82,6 +82,15 @@ def test_a_workflows_burst_is_told_once_and_is_one_task(engine: sa.Engine) -> No
     assert rows(engine, tables.gate_holds) == []
 
 
+def test_an_id_with_nul_keeps_nobody_from_being_told(engine: sa.Engine) -> None:
+    given_world(engine)
+    dearest = {"execution_id": "x\x001", "workflow_id": "wf1", "credits": 12.0}
+    said = burst(evidence=["e\x001"], detail={"scope": "workflow", "runs": [dearest]})
+    assert apply(engine, said, said) == [Result(Outcome.APPLIED, "told"), Result(Outcome.DUPLICATE)]
+    assert row(engine, tables.decisions)["detail"]["runs"][0]["execution_id"] == "x\N{REPLACEMENT CHARACTER}1"
+    assert row(engine, tables.tasks)["kind"] == "general_todo"
+
+
 def test_a_tenants_drift_names_the_workflows_that_rose_most(engine: sa.Engine) -> None:
     given_world(engine)
     assert apply(engine, drift()) == [Result(Outcome.APPLIED, "told")]
