@@ -81,5 +81,7 @@ def _addable(notion: NotionClient, access: NotionAccess, layout: Layout) -> dict
                 del added[column.name]
                 continue
             cases: Schema = notion.read_schema(access.cases)
-            added[column.name] = {"relation": {"data_source_id": cases.id, "single_property": {}}}
+            added[column.name] = {
+                "relation": {"data_source_id": cases.id, "type": "single_property", "single_property": {}}
+            }
     return added
