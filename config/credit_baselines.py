@@ -68,7 +68,7 @@ def parse_baselines(text: bytes | str) -> BaselineFile:
     """The file's content; `UnusableBaselinesError` names every fault."""
     try:
         document = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
-    except (UnicodeDecodeError, ValueError, RecursionError):
+    except (UnicodeDecodeError, ValueError, ArithmeticError, RecursionError):
         raise UnusableBaselinesError(["no JSON text"]) from None
     try:
         found = BaselineFile.model_validate(document)

@@ -186,7 +186,8 @@ def parse_record(text: bytes) -> CreditRecord:
     try:
         # NaN and Infinity are read, so that the field that has them can be named.
         document = json.loads(text, parse_float=Decimal)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
+        # Exponents of more than 18 digits are beyond all decimals.
         raise InvalidRecordError(["the record: must be a JSON object"]) from None
     return read_record(document)
 

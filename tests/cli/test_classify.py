@@ -115,6 +115,12 @@ def test_for_people_it_is_said_in_lines() -> None:
     [
         pytest.param(("--fixture", "-"), b"{", ["the record: must be a JSON object"], id="no JSON"),
         pytest.param(("--fixture", "-"), b"[1]", ["the record: must be an object"], id="no object"),
+        pytest.param(
+            ("--fixture", "-"),
+            b'{"credits_total": 1e-99999999999999999999}',
+            ["the record: must be a JSON object"],
+            id="a number that is no decimal",
+        ),
         pytest.param(("--fixture", "-"), b"{}", ["credits_total: field required"], id="nothing in it"),
         pytest.param(("--fixture", "-"), b"{}" + b" " * (1 << 20), ["the record: must be at most"], id="too large"),
         pytest.param(("--fixture", "nowhere.json"), b"", ["nowhere.json: No such file"], id="no file"),

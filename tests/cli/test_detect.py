@@ -452,9 +452,10 @@ def test_every_fault_of_the_baselines_is_named(tmp_path: Path) -> None:
         "  baselines.0.median_credits: must be a number",
         "  baselines.1.scenario_id: input should be a valid string",
     ]
-    assert complaint("-", "--baselines", write(file, b"{")) == (
-        f"breakwater: {file}: no usable baselines\n  no JSON text\n"
-    )
+    for unreadable in (b"{", b'{"baselines": [{"median_credits": 1e-99999999999999999999}]}'):
+        assert complaint("-", "--baselines", write(file, unreadable)) == (
+            f"breakwater: {file}: no usable baselines\n  no JSON text\n"
+        )
 
 
 def test_t0_is_what_the_literal_times_of_these_tests_say() -> None:
