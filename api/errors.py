@@ -16,11 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from api.auth.entrance import TooManyRequestsError
 from api.console import session
 from api.console.pages import fault_page
 from api.console.visitor import NotSignedInError
 from api.refusals import RETRY_AFTER, refusal
-from api.v1.errors import STATUSES, TooManyRequestsError
+from api.v1.errors import STATUSES
 from lifecycle.cursors import BadCursorError
 from lifecycle.errors import LifecycleError
 

@@ -18,7 +18,7 @@ _MOST = 1_000
 
 
 class RememberedTokens:
-    """Remembers who a token is of; never one that was refused. Keeps digests, not tokens. For one thread."""
+    """Remembers who a token is of; never one that was refused. Keeps digests, not tokens. For any thread."""
 
     def __init__(self, verifier: TokenVerifier, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives Unix seconds."""
@@ -34,7 +34,7 @@ class RememberedTokens:
             return None
         principal, until = found
         if self._clock() >= until:
-            del self._known[digest]
+            self._known.pop(digest, None)  # another thread may have been quicker
             return None
         return principal
 
@@ -47,5 +47,5 @@ class RememberedTokens:
             self._known.popitem(last=False)
 
     def verify(self, token: str) -> Principal:
-        """Verify it the slow way. `RefusedTokenError`; may wait for the issuer's keys. For any thread."""
+        """Verify it the slow way. `RefusedTokenError`; may wait for the issuer's keys."""
         return self._verifier.verify(token)

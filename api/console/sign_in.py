@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from api import csrf
+from api.auth.entrance import TooManyRequestsError
 from api.auth.tokens import RefusedTokenError
 from api.console import session
 from api.console.pages import page
@@ -15,7 +16,6 @@ from api.console.parts import ConsoleParts, SignIn
 from api.console.visitor import Visitor, let_in, parts_of
 from api.csrf import require_token
 from api.database import DatabaseOfApp
-from api.v1.errors import TooManyRequestsError
 from lifecycle.capabilities import Capability
 from lifecycle.errors import LifecycleError
 

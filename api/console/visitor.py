@@ -10,13 +10,13 @@ import structlog
 from fastapi import Depends, Request
 
 from api.auth.access import Access
+from api.auth.entrance import TooManyRequestsError
 from api.auth.principal import EVERY_TENANT
 from api.auth.tokens import RefusedTokenError
 from api.console import operator, session
 from api.console.open_access import OpenAccess
 from api.console.parts import ConsoleParts, SignIn
 from api.database import Database
-from api.v1.errors import TooManyRequestsError
 from lifecycle.capabilities import Capability
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.results import Transact

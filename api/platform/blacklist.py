@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth.access import Access
 from api.v1.context import ContextOfRequest, RowId, storable_or_nothing
+from api.v1.entered import EnteredRoute
 from api.v1.forms import Form, Id, Text
 from lifecycle.blacklist_changes import MAX_NOTE, add_to_blacklist, remove_from_blacklist, unknown_workflow
 from lifecycle.blacklisted import BlacklistedWorkflow, list_blacklisted, tenants_on_blacklist
@@ -24,7 +25,7 @@ from lifecycle.errors import Detail, ErrorCode, LifecycleError
 from lifecycle.kinds import BlacklistSource
 from lifecycle.tasks import MAX_PAGE
 
-router = APIRouter(tags=["blacklist"])
+router = APIRouter(route_class=EnteredRoute, tags=["blacklist"])
 
 #: Rows of a workflow's history that are shown.
 MAX_HISTORY = MAX_PAGE

@@ -10,20 +10,20 @@ import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from api.auth.access import Access
+from api.auth.entrance import Entrance
 from api.auth.limits import RateLimits
-from api.auth.tokens import RefusedTokenError, TokenVerifier
+from api.auth.tokens import TokenVerifier
 from api.database import Database
 from api.refusals import refusal
 from api.v1 import audit, cases, credentials, credit_classification, decisions, guard, system_config, tasks, versions
-from api.v1.context import Context
-from api.v1.errors import RESPONSES, NotLetInError, TooManyRequestsError, add_error_handlers
+from api.v1.context import Parts, context_of
+from api.v1.entered import EnteredRoute
+from api.v1.errors import RESPONSES, add_error_handlers
 from lifecycle.options import LifecycleOptions
 from lifecycle.platform import Platform
-
-_SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 _log = structlog.get_logger(__name__)
 
@@ -51,30 +51,10 @@ def create_v1_app(parts: ApiParts) -> FastAPI:
 
 def create_token_app(parts: ApiParts, routes: Iterable[ModuleType], *, title: str, description: str) -> FastAPI:
     """Build an application that asks for tokens, and answers every refusal in the common form."""
-    bearer = HTTPBearer(auto_error=False, description="A token of the identity provider, or of `breakwater token`.")
-
-    def let_in(request: Request, _for_the_document: object = Depends(bearer)) -> None:
-        """Verify the token, count the request; `request.state.context` is then what the route works with."""
-        wait = parts.limits.wait_of_address(request.client.host if request.client is not None else "")
-        if wait is not None:
-            raise TooManyRequestsError(wait)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise NotLetInError("no_token")
-        try:
-            principal = parts.verifier.verify(token.strip())
-        except RefusedTokenError as refused:
-            raise NotLetInError(refused.reason) from None
-        wait = parts.limits.wait_of_user(principal.subject, changes=request.method not in _SAFE)
-        if wait is not None:
-            raise TooManyRequestsError(wait)
-        request.state.context = Context(
-            access=Access(parts.database, principal), platform=parts.platform, options=parts.options
-        )
 
     async def let_in_first(request: Request) -> None:
-        if not hasattr(request.state, "context"):
-            await run_in_threadpool(let_in, request)
+        context = await context_of(request)
+        await run_in_threadpool(context.let_in)
 
     app = FastAPI(
         title=title,
@@ -82,16 +62,30 @@ def create_token_app(parts: ApiParts, routes: Iterable[ModuleType], *, title: st
         description=description,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(let_in)],
+        dependencies=[Depends(_NamedInTheDocument())],
         responses=RESPONSES,
     )
+    app.state.parts = Parts(Entrance(parts.verifier, parts.limits), parts.database, parts.platform, parts.options)
     for part in routes:
+        if not all(isinstance(route, EnteredRoute) for route in part.router.routes):
+            raise TypeError(f"{part.__name__} has a route that anybody could use")
         app.include_router(part.router)
     add_error_handlers(app, let_in_first)
 
     # Answered here, and then raised on to the outermost guard.
     app.add_exception_handler(Exception, on_fault_of_ours)
     return app
+
+
+class _NamedInTheDocument(HTTPBearer):
+    """Says in the OpenAPI document how to come in; `EnteredRoute` lets in."""
+
+    def __init__(self) -> None:
+        description = "A token of the identity provider, or of `breakwater token`."
+        super().__init__(auto_error=False, scheme_name="HTTPBearer", description=description)
+
+    async def __call__(self, request: HTTPConnection) -> None:
+        """Ask nothing."""
 
 
 async def on_fault_of_ours(_request: Request, error: Exception) -> Response:

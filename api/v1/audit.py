@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.v1.context import ContextOfRequest, storable_or_nothing
+from api.v1.entered import EnteredRoute
 from api.v1.forms import AuditPage, AuditRow
 from lifecycle.queries_audit import list_audit
 
-router = APIRouter(prefix="/audit", tags=["audit"])
+router = APIRouter(route_class=EnteredRoute, prefix="/audit", tags=["audit"])
 
 
 @router.get("")

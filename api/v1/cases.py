@@ -18,6 +18,7 @@ from api.v1.case_forms import (
     Released,
 )
 from api.v1.context import ContextOfRequest, RowId, storable_or_nothing
+from api.v1.entered import EnteredRoute
 from lifecycle.credits import case_reads
 from lifecycle.credits.case_changes import (
     CaseChange,
@@ -29,7 +30,7 @@ from lifecycle.credits.case_changes import (
 from lifecycle.cursors import Order, read_cursor
 from lifecycle.kinds import CaseSeverity, CaseStatus
 
-router = APIRouter(prefix="/cases", tags=["credit cases"])
+router = APIRouter(route_class=EnteredRoute, prefix="/cases", tags=["credit cases"])
 
 
 @router.get("")

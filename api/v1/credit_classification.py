@@ -6,10 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.v1.context import ContextOfRequest
+from api.v1.entered import EnteredRoute
 from config.credit_profiles import ProfileName, load_profile
 from dataflows.credit_classify import Classified, CreditRecord, classify_record
 
-router = APIRouter(tags=["credits"])
+router = APIRouter(route_class=EnteredRoute, tags=["credits"])
 
 
 @router.post("/credits/classify")

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.auth.entrance import NotLetInError, TooManyRequestsError
 from api.refusals import RETRY_AFTER, refusal
 from api.v1.forms import Error
 from lifecycle.cursors import BadCursorError
@@ -54,22 +55,6 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         (503, "The database is away; see `Retry-After`."),
     )
 }
-
-
-class NotLetInError(Exception):
-    """No token, or one that lets nobody in. `reason` is for the log."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class TooManyRequestsError(Exception):
-    """A rate was exceeded."""
-
-    def __init__(self, wait: int) -> None:
-        super().__init__()
-        self.wait = wait
 
 
 def add_error_handlers(app: FastAPI, let_in_first: Callable[[Request], Awaitable[None]]) -> None:

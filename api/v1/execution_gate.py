@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import structlog
 
 from api.auth.access import Access
+from api.auth.entrance import NotLetInError, TooManyRequestsError
 from api.auth.limits import RateLimits
 from api.auth.principal import EVERY_TENANT, Principal
 from api.auth.remembered import RememberedTokens
@@ -18,7 +19,6 @@ from api.auth.tokens import RefusedTokenError, TokenVerifier
 from api.database import Database
 from api.ingest import Publish
 from api.v1.batches import Batches
-from api.v1.errors import NotLetInError, TooManyRequestsError
 from config.metrics import ADMISSIONS, ENFORCEMENT_PROPAGATION
 from dataflows.interop.acceptance import accept
 from dataflows.interop.event_ids import event_id_of

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.v1.context import ContextOfRequest
+from api.v1.entered import EnteredRoute
 from api.v1.forms import Done, Hold, HoldRequest, Holds, Incident, Incidents
 from lifecycle.capabilities import Capability
 from lifecycle.guard.holds import reject_hold
@@ -14,7 +15,7 @@ from lifecycle.guard.reads import list_holds, list_incidents
 from lifecycle.guard.release import release_hold
 from lifecycle.kinds import HoldStatus
 
-router = APIRouter(tags=["guard"])
+router = APIRouter(route_class=EnteredRoute, tags=["guard"])
 
 
 @router.get("/holds")

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 
 from api.auth.principal import EVERY_TENANT
 from api.v1.context import ContextOfRequest, storable_or_nothing
+from api.v1.entered import EnteredRoute
 from api.v1.forms import Task, TaskPage, TaskRequest, TaskResponse
 from lifecycle import tables
 from lifecycle.cursors import read_cursor
@@ -15,7 +16,7 @@ from lifecycle.kinds import TaskKind, TaskStatus
 from lifecycle.task_changes import TaskChange, TaskOperation, TaskOutcome, change_task, unblock_offered
 from lifecycle.tasks import TaskFilter, list_tasks, read_task, task_rows
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = APIRouter(route_class=EnteredRoute, prefix="/tasks", tags=["tasks"])
 
 _REFUSALS = {
     TaskOutcome.NOT_FOUND: (ErrorCode.NOT_FOUND, "There is no such task in this tenant."),

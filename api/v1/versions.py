@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Response
 
 from api.status_requests import request_status
 from api.v1.context import ContextOfRequest, RowId, storable_or_nothing
+from api.v1.entered import EnteredRoute
 from api.v1.forms import (
     History,
     HistoryStep,
@@ -26,7 +27,7 @@ from lifecycle.results import Hints, StatusResult
 from lifecycle.statuses import Status
 from lifecycle.unblocking import unblock
 
-router = APIRouter(prefix="/automation-versions", tags=["automation versions"])
+router = APIRouter(route_class=EnteredRoute, prefix="/automation-versions", tags=["automation versions"])
 
 IfMatch = Annotated[str | None, Header(description="an ETag of an earlier answer")]
 After = Annotated[str | None, Query(max_length=128, description="`next` of the page before")]
