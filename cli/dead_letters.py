@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 #: Rows of a page, at most.
 PAGE = 1_000
 
-dead_letters = typer.Typer(no_args_is_help=True, help="Messages that could not be used: list them, feed them in again.")
+dead_letters = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Messages that could not be used: list them, feed them in again."
+)
 
 Code = Annotated[DeadLetterCode | None, typer.Option(help="Only those with this reason.")]
 Since = Annotated[

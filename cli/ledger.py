@@ -21,7 +21,7 @@ from lifecycle.credits.ledger import read_chain, tenants_in_ledger
 from lifecycle.credits.ledger import verify as verify_chain
 from lifecycle.credits.ledger_anchors import Anchor, anchor_of, missed, read_anchors
 
-ledger = typer.Typer(no_args_is_help=True, help="Check what runs cost, and write it out.")
+ledger = typer.Typer(no_args_is_help=True, add_completion=False, help="Check what runs cost, and write it out.")
 
 Tenant = Annotated[str | None, typer.Option(help="This one alone; all by default.", metavar="ID")]
 

@@ -12,7 +12,9 @@ from lifecycle.notion.check import DatabaseReport, check_databases
 from lifecycle.notion.client import NotionClient
 from lifecycle.notion.kinds import NotionKind
 
-notion = typer.Typer(no_args_is_help=True, help="Look whether Notion can take what is written there.")
+notion = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Look whether Notion can take what is written there."
+)
 
 _VARIABLES = {
     NotionKind.CASE: "NOTION_CASES_DB_ID",
