@@ -9,6 +9,8 @@ from typing import Any
 from api.console.times import show_duration, show_time
 
 _MAX_VALUE = 200
+#: Doubles below are whole numbers as they were written.
+_EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class _Pair:
     threshold: str | None = None
     sign: str = ""
     reason_code: str | None = None
+    #: What stands for a threshold that is null.
+    off: str = "rule is off"
 
 
 #: In the order of reading.
@@ -50,12 +54,21 @@ _PAIRS = (
     _Pair("Credits a day, mean of the last seven", "credits_a_day", "limit", "at least ", "spend_drift"),
     _Pair("More than before", "share_more"),
     _Pair("How odd the hour is, from 0 to 1", "score", "score", "at least "),
+    _Pair(
+        "Credits of the run", "credits_total", "absolute_cap", "at least ", "absolute_cap", off="no limit of its own"
+    ),
+    _Pair("Times what is usual", "variance_multiplier", "multipliers", reason_code="credit_spike"),
+    _Pair("Points for a misconfiguration", "misconfig_score"),
+    _Pair("Points for legitimate load", "legit_score"),
 )
 _THRESHOLDS_ALONE = {
     "window_seconds": "Window",
     "run_timeout_seconds": "Silence allowed",
     "queue_timeout_seconds": "Silence allowed in the queue",
     "expected": "Credits expected",
+    "baseline_credits": "Baseline: what is usual, in credits",
+    "baseline_source": "Kind of baseline",
+    "profile": "Profile of rules",
 }
 
 
@@ -99,7 +112,7 @@ def _limit(pair: _Pair, threshold: Mapping[str, Any]) -> str | None:
     if pair.threshold is None or pair.threshold not in threshold:
         return None
     value = threshold[pair.threshold]
-    return "rule is off" if value is None else f"{pair.sign}{_show(pair.threshold, value)}"
+    return pair.off if value is None else f"{pair.sign}{_show(pair.threshold, value)}"
 
 
 def _silence(observed: Mapping[str, Any], threshold: Mapping[str, Any], occurred_at: datetime) -> Row | None:
@@ -120,6 +133,11 @@ def _show(key: str, value: Any) -> str:
         return _number(key, value)
     if key.endswith("_at") and (at := _time(value)) is not None:
         return show_time(at)
+    if key == "multipliers" and isinstance(value, Mapping):
+        text = ", ".join(
+            f"{severity} from {_show('', least)}" for severity, least in sorted(value.items(), reverse=True)
+        )
+        return text[:_MAX_VALUE]
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _MAX_VALUE else f"{text[: _MAX_VALUE - 1]}…"
 
@@ -134,6 +152,7 @@ def _number(key: str, value: float) -> str:
         pass
     if isinstance(value, float):
         value = round(value, 2) if abs(value) >= 1 else float(f"{value:.4g}")
+        value = int(value) if value.is_integer() and abs(value) < _EXACT else value
     return f"{value:,}"[:_MAX_VALUE]
 
 

@@ -109,6 +109,26 @@ def test_ages_have_one_unit(seconds: float, shown: str) -> None:
             id="a drift of spending",
         ),
         pytest.param(
+            {"legit_score": 0, "credits_total": 320.0, "misconfig_score": 5, "variance_multiplier": 7.952286},
+            {
+                "profile": "default",
+                "multipliers": {"SEV0": 10.0, "SEV1": 5.0, "SEV2": 2.0, "SEV3": 1.5},
+                "absolute_cap": None,
+                "baseline_source": "learned",
+                "baseline_credits": 40.24,
+            },
+            [
+                Row("Credits of the run", "320", "no limit of its own"),
+                Row("Times what is usual", "7.95", "SEV3 from 1.5, SEV2 from 2, SEV1 from 5, SEV0 from 10"),
+                Row("Points for a misconfiguration", "5", None),
+                Row("Points for legitimate load", "0", None),
+                Row("Baseline: what is usual, in credits", None, "40.24"),
+                Row("Kind of baseline", None, "learned"),
+                Row("Profile of rules", None, "default"),
+            ],
+            id="a run that cost too much",
+        ),
+        pytest.param(
             {"spend_per_hour": 1234.5, "nested": {"a": [1]}},
             {"spend_per_hour": 1000, "armed": True},
             [
@@ -133,7 +153,15 @@ json_values = st.recursive(
     max_leaves=8,
 )
 known = st.sampled_from(
-    ["failure_ratio", "last_activity_at", "run_timeout_seconds", "threshold", "stuck_count", "window_seconds", "status"]
+    [
+        "failure_ratio",
+        "last_activity_at",
+        "run_timeout_seconds",
+        "threshold",
+        "stuck_count",
+        "window_seconds",
+        "multipliers",
+    ]
 )
 
 
