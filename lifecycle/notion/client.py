@@ -4,10 +4,10 @@ One request at a time, `INTERVAL` apart: Notion takes three a second from an int
 what may be repeated is known to the caller alone.
 """
 
-import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -31,6 +31,12 @@ API_VERSION = "2025-09-03"
 INTERVAL = timedelta(milliseconds=340)
 #: Notion itself gives up a request after 60 s; most take less than two.
 TIMEOUT = timedelta(seconds=30)
+
+#: Bytes of an answer: a hundred pages are some of a megabyte.
+LONGEST_ANSWER = 32 * 1024 * 1024
+
+#: Headers that are not true of a body that was read.
+_OF_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 _LATER = frozenset({408, 409, 425, 429})
 
@@ -107,12 +113,34 @@ class _Database(msgspec.Struct, frozen=True):
     data_sources: list[_Named]
 
 
+class _Http(httpx.Client):
+    """Reads answers to their end only if they have one: they may be endless, or come a byte at a time."""
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        answer = super().send(request, **options | {"stream": True})
+        with closing(answer):
+            body = b"".join(self._pieces(answer))
+        headers = [(name, value) for name, value in answer.headers.items() if name not in _OF_TRANSFER]
+        return httpx.Response(answer.status_code, headers=headers, content=body, request=request)
+
+    def _pieces(self, answer: httpx.Response) -> Iterator[bytes]:
+        end = time.monotonic() + (self.timeout.read or 0.0)
+        size = 0
+        for piece in answer.iter_bytes():
+            size += len(piece)
+            if size > LONGEST_ANSWER:
+                raise httpx.DecodingError("the answer is too long")
+            if time.monotonic() > end:
+                raise httpx.ReadTimeout("the answer takes too long")
+            yield piece
+
+
 class NotionClient:
     """A connection to Notion; close it. One thread at a time."""
 
     def __init__(self, access: NotionAccess, *, interval: timedelta = INTERVAL, timeout: timedelta = TIMEOUT) -> None:
         """Contact nothing yet."""
-        self._http = httpx.Client(follow_redirects=False)
+        self._http = _Http(follow_redirects=False)
         # Its own log quotes what Notion says, and Notion quotes what it was sent; its own retries don't know what
         # may be repeated.
         self._notion = Client(
@@ -210,7 +238,8 @@ class NotionClient:
         except HTTPResponseError as error:
             # Without a cause: its text quotes what was sent.
             raise _fault_of(error) from None
-        except (json.JSONDecodeError, UnicodeDecodeError, httpx.DecodingError):
+        except (ValueError, RecursionError, httpx.DecodingError):
+            # No JSON, no UTF-8, a number of thousands of digits, or a list of lists without end.
             raise TryLaterError(Trouble.GARBAGE) from None
         except httpx.ConnectError:
             raise TryLaterError(Trouble.UNREACHABLE, certain=True) from None

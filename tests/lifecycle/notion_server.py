@@ -118,6 +118,10 @@ class Mishap(Enum):
     HANG = auto()
     RESET = auto()
     GARBAGE = auto()
+    TRICKLE = auto()  #: a byte at a time, without end
+    ENDLESS = auto()
+    NESTED = auto()
+    LONG_NUMBER = auto()
 
 
 class Failure(NamedTuple):
@@ -279,9 +283,27 @@ class NotionServer:
                         self.close_connection = True
                     case Mishap.GARBAGE:
                         self._say(200, b"<html>\xff hello", {"content-type": "text/html"})
+                    case Mishap.NESTED:
+                        self._say(200, b"[" * 100_000, {})
+                    case Mishap.LONG_NUMBER:
+                        self._say(200, b"1" * 10_000, {})
+                    case Mishap.TRICKLE:
+                        self._go_on(b" ", pause=0.02)
+                    case Mishap.ENDLESS:
+                        self._go_on(b" " * (1 << 20), pause=0)
                     case (status, code, *rest):
                         body = json.dumps({"object": "error", "code": code, "message": f"{TOKEN} was sent"}).encode()
                         self._say(status, body, rest[0] if rest else {})
+
+            def _go_on(self, piece: bytes, pause: float) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.close_connection = True
+                while not owner._closing.wait(pause):
+                    try:
+                        self.wfile.write(piece)
+                    except OSError:
+                        return
 
             def _say(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
                 self.send_response(status)

@@ -53,6 +53,9 @@ def test_a_page_is_made_found_changed_and_locked(server: NotionServer) -> None:
         pytest.param(Mishap.HANG, Trouble.UNREACHABLE, False, None, id="no answer in time"),
         pytest.param(Mishap.RESET, Trouble.UNREACHABLE, False, None, id="a connection that is reset"),
         pytest.param(Mishap.GARBAGE, Trouble.GARBAGE, False, None, id="what is no answer of Notion"),
+        pytest.param(Mishap.NESTED, Trouble.GARBAGE, False, None, id="lists of lists"),
+        pytest.param(Mishap.LONG_NUMBER, Trouble.GARBAGE, False, None, id="a number of thousands of digits"),
+        pytest.param(Mishap.TRICKLE, Trouble.UNREACHABLE, False, None, id="an answer that comes a byte at a time"),
     ],
 )
 def test_what_passes_by_is_asked_again_later(
@@ -64,6 +67,16 @@ def test_what_passes_by_is_asked_again_later(
     assert (told.value.trouble, told.value.certain) == (trouble, certain)
     assert told.value.retry_after == (None if wait is None else timedelta(seconds=wait))
     assert len(server.asked) == 1, "the client tried again by itself"
+
+
+def test_no_more_of_an_answer_is_read_than_any_has(server: NotionServer) -> None:
+    server.failures.append(Failure(Mishap.ENDLESS))
+    with (
+        NotionClient(server.access(), interval=timedelta(0), timeout=timedelta(minutes=1)) as notion,
+        pytest.raises(TryLaterError) as told,
+    ):
+        notion.read_bot_id()
+    assert told.value.trouble is Trouble.GARBAGE
 
 
 def test_a_server_that_is_not_there_had_no_effect() -> None:
