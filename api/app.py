@@ -1,6 +1,6 @@
 """The web application: console, ingest of run events, metrics, health."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.resources import files
@@ -9,7 +9,7 @@ from types import ModuleType
 from fastapi import FastAPI
 from starlette.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import health, metrics
 from api.console import automations, blacklist, cases, classification, decisions, guard, sign_in, tasks
@@ -59,11 +59,9 @@ def create_app(
     app.state.console = console
     for path in ("/", "/console", "/console/"):
         app.add_api_route(path, _to_console, methods=["GET"])
-    if v1 is not None:
-        app.mount("/v1", v1)
-    if platform is not None:
-        app.mount("/api/platform", platform)
     app.mount("/static", _Static(directory=str(files("api") / "static")))
+    apis = {prefix: api for prefix, api in (("/v1", v1), ("/api/platform", platform)) if api is not None}
+    app.add_middleware(ApisFirst, apis=apis)
     app.add_middleware(Guard, public_url=console.options.public_url, allowed_hosts=allowed_hosts, refuse=refuse)
     if ingest is not None:
         app.add_middleware(IngestFirst, ingest=ingest)
@@ -93,6 +91,25 @@ def _application(database: Database, *parts: ModuleType) -> FastAPI:
 
 def _to_console() -> RedirectResponse:
     return RedirectResponse("/console/tasks", HTTPStatus.SEE_OTHER)
+
+
+class ApisFirst:
+    """ASGI middleware: hands each API its paths, before any page is looked for."""
+
+    def __init__(self, app: ASGIApp, apis: Mapping[str, ASGIApp]) -> None:
+        """`apis` by the prefix of their paths, without a slash at its end."""
+        self._app = app
+        self._apis = [(prefix, f"{prefix}/", api) for prefix, api in apis.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on to one of them."""
+        if scope["type"] == "http":
+            for prefix, beginning, api in self._apis:
+                if scope["path"].startswith(beginning):
+                    scope["root_path"] = scope.get("root_path", "") + prefix
+                    await api(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
 
 
 class _Static(StaticFiles):

@@ -10,12 +10,12 @@ from http import HTTPStatus
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth.access import Access
 from api.v1.context import ContextOfRequest, RowId, storable_or_nothing
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from api.v1.forms import Form, Id, Text
 from lifecycle.blacklist_changes import MAX_NOTE, add_to_blacklist, remove_from_blacklist, unknown_workflow
 from lifecycle.blacklisted import BlacklistedWorkflow, list_blacklisted, tenants_on_blacklist
@@ -25,7 +25,7 @@ from lifecycle.errors import Detail, ErrorCode, LifecycleError
 from lifecycle.kinds import BlacklistSource
 from lifecycle.tasks import MAX_PAGE
 
-router = APIRouter(route_class=EnteredRoute, tags=["blacklist"])
+router = entered_router(tags=["blacklist"])
 
 #: Rows of a workflow's history that are shown.
 MAX_HISTORY = MAX_PAGE

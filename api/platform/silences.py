@@ -5,17 +5,16 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.v1.context import ContextOfRequest
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from api.v1.forms import Form, Id, Line
 from lifecycle.capabilities import Capability
 from lifecycle.kinds import Channel, Severity, Template
 from lifecycle.notice_silences import Matcher, add_silence, end_silence, list_silences
 
-router = APIRouter(route_class=EnteredRoute, prefix="/silences", tags=["silences"])
+router = entered_router(prefix="/silences", tags=["silences"])
 
 
 class Silence(Form):

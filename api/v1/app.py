@@ -7,10 +7,8 @@ from http import HTTPStatus
 from types import ModuleType
 
 import structlog
-from fastapi import Depends, FastAPI, Request
-from fastapi.security import HTTPBearer
+from fastapi import FastAPI, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from api.auth.entrance import Entrance
@@ -21,7 +19,7 @@ from api.refusals import refusal
 from api.v1 import audit, cases, credentials, credit_classification, decisions, guard, system_config, tasks, versions
 from api.v1.context import Parts, context_of
 from api.v1.entered import EnteredRoute
-from api.v1.errors import RESPONSES, add_error_handlers
+from api.v1.errors import add_error_handlers
 from lifecycle.options import LifecycleOptions
 from lifecycle.platform import Platform
 
@@ -62,30 +60,18 @@ def create_token_app(parts: ApiParts, routes: Iterable[ModuleType], *, title: st
         description=description,
         docs_url=None,
         redoc_url=None,
-        dependencies=[Depends(_NamedInTheDocument())],
-        responses=RESPONSES,
     )
     app.state.parts = Parts(Entrance(parts.verifier, parts.limits), parts.database, parts.platform, parts.options)
     for part in routes:
         if not all(isinstance(route, EnteredRoute) for route in part.router.routes):
             raise TypeError(f"{part.__name__} has a route that anybody could use")
-        app.include_router(part.router)
+        # Not by `include_router`, which looks for a route twice in each request.
+        app.router.routes.extend(part.router.routes)
     add_error_handlers(app, let_in_first)
 
     # Answered here, and then raised on to the outermost guard.
     app.add_exception_handler(Exception, on_fault_of_ours)
     return app
-
-
-class _NamedInTheDocument(HTTPBearer):
-    """Says in the OpenAPI document how to come in; `EnteredRoute` lets in."""
-
-    def __init__(self) -> None:
-        description = "A token of the identity provider, or of `breakwater token`."
-        super().__init__(auto_error=False, scheme_name="HTTPBearer", description=description)
-
-    async def __call__(self, request: HTTPConnection) -> None:
-        """Ask nothing."""
 
 
 async def on_fault_of_ours(_request: Request, error: Exception) -> Response:

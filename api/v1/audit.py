@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.v1.context import ContextOfRequest, storable_or_nothing
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from api.v1.forms import AuditPage, AuditRow
 from lifecycle.queries_audit import list_audit
 
-router = APIRouter(route_class=EnteredRoute, prefix="/audit", tags=["audit"])
+router = entered_router(prefix="/audit", tags=["audit"])
 
 
 @router.get("")

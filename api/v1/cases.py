@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.status import HTTP_201_CREATED
 
 from api.v1.case_forms import (
@@ -18,7 +18,7 @@ from api.v1.case_forms import (
     Released,
 )
 from api.v1.context import ContextOfRequest, RowId, storable_or_nothing
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from lifecycle.credits import case_reads
 from lifecycle.credits.case_changes import (
     CaseChange,
@@ -30,7 +30,7 @@ from lifecycle.credits.case_changes import (
 from lifecycle.cursors import Order, read_cursor
 from lifecycle.kinds import CaseSeverity, CaseStatus
 
-router = APIRouter(route_class=EnteredRoute, prefix="/cases", tags=["credit cases"])
+router = entered_router(prefix="/cases", tags=["credit cases"])
 
 
 @router.get("")

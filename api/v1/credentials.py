@@ -3,16 +3,16 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.v1.context import Context, ContextOfRequest, RowId, storable_or_nothing
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from api.v1.forms import Credential, CredentialPage, CredentialRequest, CredentialResponse, InvalidCredentialRequest
 from lifecycle.credentials import record_credential_event
 from lifecycle.kinds import CredentialStatus
 from lifecycle.queries_credentials import list_credentials
 
-router = APIRouter(route_class=EnteredRoute, prefix="/credentials", tags=["credentials"])
+router = entered_router(prefix="/credentials", tags=["credentials"])
 
 
 @router.get("")

@@ -3,14 +3,14 @@
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.v1.context import ContextOfRequest
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from config.credit_profiles import ProfileName, load_profile
 from dataflows.credit_classify import Classified, CreditRecord, classify_record
 
-router = APIRouter(route_class=EnteredRoute, tags=["credits"])
+router = entered_router(tags=["credits"])
 
 
 @router.post("/credits/classify")

@@ -3,16 +3,16 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.v1.context import ContextOfRequest
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from api.v1.forms import Decision, DecisionDetail, DecisionPage
 from lifecycle.cursors import Order, read_cursor
 from lifecycle.decisions import get_decision, list_decisions
 from lifecycle.errors import ErrorCode, LifecycleError
 
-router = APIRouter(route_class=EnteredRoute, prefix="/decisions", tags=["decisions"])
+router = entered_router(prefix="/decisions", tags=["decisions"])
 
 
 @router.get("")

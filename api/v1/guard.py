@@ -3,10 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.v1.context import ContextOfRequest
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from api.v1.forms import Done, Hold, HoldRequest, Holds, Incident, Incidents
 from lifecycle.capabilities import Capability
 from lifecycle.guard.holds import reject_hold
@@ -15,7 +15,7 @@ from lifecycle.guard.reads import list_holds, list_incidents
 from lifecycle.guard.release import release_hold
 from lifecycle.kinds import HoldStatus
 
-router = APIRouter(route_class=EnteredRoute, tags=["guard"])
+router = entered_router(tags=["guard"])
 
 
 @router.get("/holds")

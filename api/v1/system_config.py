@@ -3,16 +3,15 @@
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.v1.context import ContextOfRequest
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from api.v1.forms import Form
 from lifecycle.capabilities import Capability
 from lifecycle.system_config import BOUNDS, DEFAULTS, ConfigKey, change_system_config, good_config, read_versions
 
-router = APIRouter(route_class=EnteredRoute, tags=["system config"])
+router = entered_router(tags=["system config"])
 
 _THRESHOLD, _WINDOW = BOUNDS[ConfigKey.STUCK_THRESHOLD], BOUNDS[ConfigKey.STUCK_WINDOW_MINUTES]
 

@@ -3,11 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.auth.principal import EVERY_TENANT
 from api.v1.context import ContextOfRequest, storable_or_nothing
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from api.v1.forms import Task, TaskPage, TaskRequest, TaskResponse
 from lifecycle import tables
 from lifecycle.cursors import read_cursor
@@ -16,7 +16,7 @@ from lifecycle.kinds import TaskKind, TaskStatus
 from lifecycle.task_changes import TaskChange, TaskOperation, TaskOutcome, change_task, unblock_offered
 from lifecycle.tasks import TaskFilter, list_tasks, read_task, task_rows
 
-router = APIRouter(route_class=EnteredRoute, prefix="/tasks", tags=["tasks"])
+router = entered_router(prefix="/tasks", tags=["tasks"])
 
 _REFUSALS = {
     TaskOutcome.NOT_FOUND: (ErrorCode.NOT_FOUND, "There is no such task in this tenant."),

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 
 from api.status_requests import request_status
 from api.v1.context import ContextOfRequest, RowId, storable_or_nothing
-from api.v1.entered import EnteredRoute
+from api.v1.entered import entered_router
 from api.v1.forms import (
     History,
     HistoryStep,
@@ -27,7 +27,7 @@ from lifecycle.results import Hints, StatusResult
 from lifecycle.statuses import Status
 from lifecycle.unblocking import unblock
 
-router = APIRouter(route_class=EnteredRoute, prefix="/automation-versions", tags=["automation versions"])
+router = entered_router(prefix="/automation-versions", tags=["automation versions"])
 
 IfMatch = Annotated[str | None, Header(description="an ETag of an earlier answer")]
 After = Annotated[str | None, Query(max_length=128, description="`next` of the page before")]
