@@ -95,6 +95,8 @@ class Decision:
     #: None: the workflow was not blacklisted by this decision.
     blacklisted_at: datetime | None
     blacklist_removed_at: datetime | None
+    #: The credit case that the run belongs to, as people call it; None without one.
+    case_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ def get_decision(connection: sa.Connection, decision_id: str) -> Decision | None
         blocked_reason=row.blocked_reason,
         blacklisted_at=None if blacklisted is None else blacklisted.blacklisted_at,
         blacklist_removed_at=None if blacklisted is None else blacklisted.removed_at,
+        case_id=_case_of(connection, row),
     )
 
 
@@ -260,6 +263,27 @@ def _tasks_of(connection: sa.Connection, row: sa.Row[Any]) -> list[Task]:
         .order_by(tasks.created_at, tasks.id)
     )
     return [read_task(task) for task in rows]
+
+
+def _case_of(connection: sa.Connection, row: sa.Row[Any]) -> str | None:
+    if row.kind != DecisionKind.CREDIT_INCIDENT:
+        return None
+    runs, cases = tables.credit_case_runs.c, tables.credit_cases.c
+    case_id: str | None = connection.execute(
+        sa.select(cases.case_id)
+        .join_from(
+            tables.credit_case_runs,
+            tables.credit_cases,
+            sa.and_(cases.tenant_id == runs.tenant_id, cases.id == runs.case_id),
+        )
+        .where(
+            runs.tenant_id == row.tenant_id,
+            runs.workflow_id == row.workflow_id,
+            runs.execution_id == row.detail.get("execution_id"),
+            runs.decision_id == row.decision_id,
+        )
+    ).scalar()
+    return case_id
 
 
 def _audit_of(connection: sa.Connection, row: sa.Row[Any], tasks: Sequence[Task]) -> list[AuditRow]:

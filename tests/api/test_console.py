@@ -254,9 +254,11 @@ def test_a_blacklisting_is_shown_with_its_row(engine: sa.Engine, database_url: s
     trip = blacklisting()
     given_world(engine, stuck("exec-1"), trip)
     with browser(database_url) as client:
-        page = text_of(client.get(f"/console/decisions/{trip.decision_id}").text)
+        html = client.get(f"/console/decisions/{trip.decision_id}").text
         silence = text_of(client.get(f"/console/decisions/{stuck('exec-1').decision_id}").text)
         blacklist = text_of(client.get("/console/blacklist").text)
+    page = text_of(html)
+    assert 'href="/console/blacklist/wf3"' in html
     assert "Stuck executions in the window decided 5 at least 5" in page
     assert "On the blacklist since" in page
     assert "Find out why “Reconcile stock overnight” keeps getting stuck" in page

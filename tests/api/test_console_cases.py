@@ -42,6 +42,8 @@ def test_a_case_is_shown_with_its_run_what_was_done_and_what_it_holds_back(engin
     with with_case(engine) as (http, address), signed_in(http, token("viewer")) as client:
         listed = text_of(client.get(PAGE).text)
         html = client.get(address).text
+        decision = f"/console/decisions/{row(engine, tables.credit_case_runs)['decision_id']}"
+        behind = client.get(decision).text
     assert "SEV0 · PII exposure · BINDER_EXPORT" in listed
     assert "to be acknowledged" in listed
     page = text_of(html)
@@ -50,7 +52,8 @@ def test_a_case_is_shown_with_its_run_what_was_done_and_what_it_holds_back(engin
     assert "Lock the page Not set up" in page
     assert "Start nothing that the run asks for Done" in page
     assert "SEV0: 2,480 credits primary in quarantine" in page
-    assert f'href="/console/decisions/{row(engine, tables.credit_case_runs)["decision_id"]}"' in html
+    assert f'href="{decision}"' in html
+    assert f'href="{address}"' in behind, "and back to the case"
 
 
 @pytest.mark.parametrize(
