@@ -22,6 +22,8 @@ from dataflows.times import EPOCH, from_micros
 POLICY_ID = "spend_rate"
 
 HOUR = 3_600_000_000
+#: A run counts with no more credits than this, so that sums, and squares of their differences, are numbers.
+MOST_CREDITS = 1e140
 #: Workflows that a tenant's drift names.
 WORKFLOWS_NAMED = 10
 
@@ -56,7 +58,7 @@ class SpendAnomalies:
         hour = tenant.current.get(workflow_id)
         if hour is None:
             hour = tenant.current[workflow_id] = Hour()
-        hour.add(event.credits_total or 0.0, now, event.event_id, event.execution_id or "")
+        hour.add(min(event.credits_total or 0.0, MOST_CREDITS), now, event.event_id, event.execution_id or "")
         return out
 
     def on_time(self, tenant: Tenant, now: int) -> list[Decision]:

@@ -143,7 +143,7 @@ def spend_anomalies(lines: list[bytes], core: Callable[[], Core]) -> list[dict[s
                 one.fields["workflow_id"],
                 one.fields["execution_id"],
                 one.fields["event_id"],
-                float(one.fields["credits_total"]),
+                min(float(one.fields["credits_total"]), 1e140),
             )
             for one in runs
             if one.fields["tenant_id"] == tenant

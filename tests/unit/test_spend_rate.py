@@ -173,6 +173,15 @@ def test_a_long_silence_begins_anew() -> None:
     assert decided(runs, DAY * 65) == []
 
 
+def test_no_amount_makes_the_detector_say_what_is_no_number() -> None:
+    endless = [(DAY * 20 + timedelta(minutes=number), "wf1", 1.7e308) for number in range(10)]
+    found = decided(by_time(steady(60, seed=3), endless), DAY * 60)
+    assert [one.reason_code for one in found if one.workflow_id == "wf1"] == [ReasonCode.SPEND_BURST]
+    numbers = [number for one in found for number in (*one.observed.values(), *one.threshold.values())]
+    assert all(math.isfinite(number) for number in numbers)
+    assert [decode_decision(encode_decision(one)) for one in found] == found
+
+
 def test_a_tenant_that_begins_in_the_evening_has_not_risen() -> None:
     runs = [(since, workflow, 10.0) for since, workflow, _ in steady(40, seed=1) if since >= HOUR * 20]
     assert decided(runs, DAY * 40) == []
