@@ -16,11 +16,10 @@ from sqlalchemy.dialects.postgresql import insert
 from config.metrics import CREDIT_JOBS
 from lifecycle import tables
 from lifecycle.credits.calendar import CALENDAR, TRIES, last_tick
+from lifecycle.credits.health_notice import tell_of_fault
 from lifecycle.ids import stable_id
-from lifecycle.kinds import CreditJob, JobOrigin, JobOutcome, Severity, Template
+from lifecycle.kinds import CreditJob, JobOrigin, JobOutcome
 from lifecycle.options import LifecycleOptions
-from lifecycle.outbox import Notice, put_notices
-from lifecycle.recipients import ops_recipients
 from lifecycle.texts import at_time
 
 #: How much longer than its time-out a try is left alone, until it counts as dead.
@@ -174,24 +173,14 @@ def _ended(connection: sa.Connection, claim: _Claim, outcome: JobOutcome, **valu
 
 def _tell(connection: sa.Connection, claim: _Claim, options: LifecycleOptions) -> None:
     what, command = _WORDS[claim.job]
-    put_notices(
+    tell_of_fault(
         connection,
-        tenant_id=None,
-        notices=[
-            Notice(
-                template=Template.CREDIT_HEALTH,
-                severity=Severity.WARNING,
-                episode_id=stable_id("credit_job", claim.job, claim.tick.isoformat()),
-                decision_id=None,
-                link=options.credits_link(),
-                context={
-                    "headline": f"{what} failed",
-                    "problem": f"{what} that was due at {at_time(claim.tick)} failed {TRIES} times.",
-                    "next_step": f"Look at the worker's log, put right what it names, then run `{command}`.",
-                },
-                recipients=ops_recipients(options),
-            )
-        ],
+        episode_id=stable_id("credit_job", claim.job, claim.tick.isoformat()),
+        headline=f"{what} failed",
+        problem=f"{what} that was due at {at_time(claim.tick)} failed {TRIES} times.",
+        next_step=f"Look at the worker's log, put right what it names, then run `{command}`.",
+        link=options.credits_link(),
+        options=options,
     )
 
 

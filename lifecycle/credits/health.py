@@ -8,11 +8,10 @@ import sqlalchemy as sa
 import structlog
 
 from lifecycle import tables
+from lifecycle.credits.health_notice import tell_of_fault
 from lifecycle.ids import stable_id
-from lifecycle.kinds import BaselineStatus, CaseSeverity, Severity, Template
+from lifecycle.kinds import BaselineStatus, CaseSeverity
 from lifecycle.options import LifecycleOptions
-from lifecycle.outbox import Notice, put_notices
-from lifecycle.recipients import on_call_recipients, ops_recipients
 from lifecycle.texts import at_time
 
 _log = structlog.get_logger(__name__)
@@ -106,22 +105,19 @@ def tell_of_faults(connection: sa.Connection, health: CreditHealth, *, options: 
         sev0_without_case=health.sev0_without_case,
         faults=[fault.value for fault in faults],
     )
-    put_notices(connection, tenant_id=None, notices=[_notice(fault, health, options) for fault in faults])
+    for fault in faults:
+        headline, problem, next_step = _words(fault, health)
+        tell_of_fault(
+            connection,
+            episode_id=stable_id("credit_health", fault, health.now.date().isoformat()),
+            headline=headline,
+            problem=problem,
+            next_step=next_step,
+            link=options.health_link(),
+            options=options,
+            grave=fault is FaultKind.SEV0_WITHOUT_CASE,
+        )
     return faults
-
-
-def _notice(fault: FaultKind, health: CreditHealth, options: LifecycleOptions) -> Notice:
-    headline, problem, next_step = _words(fault, health)
-    grave = fault is FaultKind.SEV0_WITHOUT_CASE
-    return Notice(
-        template=Template.CREDIT_HEALTH,
-        severity=Severity.CRITICAL if grave else Severity.WARNING,
-        episode_id=stable_id("credit_health", fault, health.now.date().isoformat()),
-        decision_id=None,
-        link=options.health_link(),
-        context={"headline": headline, "problem": problem, "next_step": next_step},
-        recipients=(*ops_recipients(options), *(on_call_recipients(options) if grave else ())),
-    )
 
 
 def _words(fault: FaultKind, health: CreditHealth) -> tuple[str, str, str]:

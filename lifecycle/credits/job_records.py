@@ -8,11 +8,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
 from lifecycle.credits.calendar import LOG_TIME_OUT, TRIES, time_out
+from lifecycle.credits.health_notice import tell_of_fault
 from lifecycle.ids import stable_id
-from lifecycle.kinds import CreditJob, JobOrigin, JobOutcome, Severity, Template
+from lifecycle.kinds import CreditJob, JobOrigin, JobOutcome
 from lifecycle.options import LifecycleOptions
-from lifecycle.outbox import Notice, put_notices
-from lifecycle.recipients import ops_recipients
 from lifecycle.texts import one_line
 
 #: Records of webhooks are kept for so long; there may be many.
@@ -119,22 +118,12 @@ def forget_webhooks(engine: sa.Engine) -> int:
 
 def _tell(connection: sa.Connection, tried: WebhookTry, options: LifecycleOptions) -> None:
     sender = one_line(tried.sender)
-    put_notices(
+    tell_of_fault(
         connection,
-        tenant_id=None,
-        notices=[
-            Notice(
-                template=Template.CREDIT_HEALTH,
-                severity=Severity.WARNING,
-                episode_id=stable_id("credit_webhook", tried.sender, tried.received_at.date().isoformat()),
-                decision_id=None,
-                link=options.health_link(),
-                context={
-                    "headline": "a webhook’s runs were not taken in",  # noqa: RUF001  (an apostrophe, for people)
-                    "problem": f"Runs that “{sender}” sent were not taken in ({tried.error}).",
-                    "next_step": "Look at what it was answered, put that right, and have it send them again.",
-                },
-                recipients=ops_recipients(options),
-            )
-        ],
+        episode_id=stable_id("credit_webhook", tried.sender, tried.received_at.date().isoformat()),
+        headline="a webhook’s runs were not taken in",  # noqa: RUF001  (an apostrophe, for people)
+        problem=f"Runs that “{sender}” sent were not taken in ({tried.error}).",
+        next_step="Look at what it was answered, put that right, and have it send them again.",
+        link=options.health_link(),
+        options=options,
     )

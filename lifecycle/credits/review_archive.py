@@ -4,12 +4,10 @@ import sqlalchemy as sa
 import structlog
 
 from lifecycle import tables
+from lifecycle.credits.health_notice import tell_of_fault
 from lifecycle.credits.review_files import ArchiveError, archive_review, file_name
 from lifecycle.ids import stable_id
-from lifecycle.kinds import Severity, Template
 from lifecycle.options import LifecycleOptions
-from lifecycle.outbox import Notice, put_notices
-from lifecycle.recipients import ops_recipients
 
 #: The worker's job.
 ARCHIVE_REVIEWS = "archive_reviews"
@@ -72,25 +70,12 @@ def _copy(connection: sa.Connection, review_id: str, url: str) -> bool:
 def _tell(connection: sa.Connection, error: ArchiveError, options: LifecycleOptions) -> None:
     today = connection.execute(sa.select(sa.func.current_date())).scalar_one()
     waiting = connection.execute(sa.select(sa.func.count()).where(_reviews.archived_at.is_(None))).scalar_one()
-    put_notices(
+    tell_of_fault(
         connection,
-        tenant_id=None,
-        notices=[
-            Notice(
-                template=Template.CREDIT_HEALTH,
-                severity=Severity.WARNING,
-                episode_id=stable_id("reviews_not_archived", today.isoformat()),
-                decision_id=None,
-                link=options.credits_link(),
-                context={
-                    "headline": "the archive takes no reviews",
-                    "problem": (
-                        f"{waiting} weekly reviews are not in the archive yet ({error}). They are kept, and it is tried"
-                        " again."
-                    ),
-                    "next_step": "See whether BREAKWATER_REVIEWS_ARCHIVE names a place that the worker may write to.",
-                },
-                recipients=ops_recipients(options),
-            )
-        ],
+        episode_id=stable_id("reviews_not_archived", today.isoformat()),
+        headline="the archive takes no reviews",
+        problem=f"{waiting} weekly reviews are not in the archive yet ({error}). They are kept, and it is tried again.",
+        next_step="See whether BREAKWATER_REVIEWS_ARCHIVE names a place that the worker may write to.",
+        link=options.credits_link(),
+        options=options,
     )

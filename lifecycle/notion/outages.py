@@ -11,13 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
+from lifecycle.credits.health_notice import tell_of_fault
 from lifecycle.ids import stable_id
-from lifecycle.kinds import Severity, Template
 from lifecycle.notion.kinds import NotionKind, NotionPart
 from lifecycle.options import LifecycleOptions
 from lifecycle.outages import Breaker
-from lifecycle.outbox import Notice, put_notices
-from lifecycle.recipients import ops_recipients
 from lifecycle.texts import at_time
 
 _outages = tables.notion_outages.c
@@ -103,22 +101,12 @@ def tell_of_refusal(connection: sa.Connection, kind: NotionKind, code: str, opti
 
 
 def _tell(connection: sa.Connection, headline: str, problem: str, episode_id: str, options: LifecycleOptions) -> None:
-    put_notices(
+    tell_of_fault(
         connection,
-        tenant_id=None,
-        notices=[
-            Notice(
-                template=Template.CREDIT_HEALTH,
-                severity=Severity.WARNING,
-                episode_id=episode_id,
-                decision_id=None,
-                link=options.health_link(),
-                context={
-                    "headline": headline,
-                    "problem": problem,
-                    "next_step": "Run `breakwater notion check`, which names what is missing.",
-                },
-                recipients=ops_recipients(options),
-            )
-        ],
+        episode_id=episode_id,
+        headline=headline,
+        problem=problem,
+        next_step="Run `breakwater notion check`, which names what is missing.",
+        link=options.health_link(),
+        options=options,
     )
