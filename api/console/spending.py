@@ -25,6 +25,8 @@ router = APIRouter()
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 HOURS_SHOWN, DAYS_SHOWN = 7 * 24, 8 * 7
+#: Up to so many columns are labelled by themselves, every fourth of them; of more those of midnight, or of Monday.
+FEW = 36
 
 
 class Step(StrEnum):
@@ -121,19 +123,16 @@ def _rows(history: SpendHistory, episodes: Sequence[SpendEpisode], *, is_hourly:
 def _drawing(rows: Sequence[Row], *, is_hourly: bool) -> Chart | None:
     """Columns with the band of what was expected. It reaches as far below the usual as the limit is above it."""
     points = []
-    for row in rows:
+    for number, row in enumerate(rows):
         mean, usual, limit = None, None, None
         if row.compared is not None:
             mean, usual, limit = (None, *row.compared) if is_hourly else row.compared
-        is_labelled = row.begin.hour == 0 if is_hourly else row.begin.weekday() == 0
+        is_few = len(rows) <= FEW
+        is_labelled = number % 4 == 0 if is_few else row.begin.hour == 0 if is_hourly else row.begin.weekday() == 0
         points.append(
             Point(
                 label=f"{row.begin:%d %b %H:%M}" if is_hourly else f"{row.begin:%d %b}",
-                below=f"{row.begin:%a %d}"
-                if is_labelled and is_hourly
-                else f"{row.begin:%d %b}"
-                if is_labelled
-                else "",
+                below=_below(row.begin, is_hourly=is_hourly, is_few=is_few) if is_labelled else "",
                 value=row.credits,
                 expected=None if usual is None or limit is None else (max(2 * usual - limit, Decimal(0)), limit),
                 mean=mean,
@@ -150,6 +149,12 @@ def _drawing(rows: Sequence[Row], *, is_hourly: bool) -> Chart | None:
         f" {sum(row.incidents > 0 for row in rows)} with incidents"
     )
     return timeline(f"Credits by {name}", points, summary)
+
+
+def _below(begin: datetime, *, is_hourly: bool, is_few: bool) -> str:
+    if not is_hourly:
+        return f"{begin:%d %b}"
+    return f"{begin:%a %H:%M}" if is_few else f"{begin:%a %d}"
 
 
 def _midnight(at: datetime) -> datetime:

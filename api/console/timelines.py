@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 #: Columns are cut off at so many times the most that was expected: beyond that the band would not be seen.
 _MOST = 4
+#: Room for so many columns at least, so that a first hour is a column and no wall.
+_ROOM = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ def timeline(title: str, points: Sequence[Point], summary: str) -> Chart | None:
     most = max(limit, min(most, _MOST * limit)) if limit else most
     if most <= 0:
         return None
-    sheet = frame(most, len(points))
+    sheet = frame(most, max(len(points), _ROOM))
     return Chart(
         title=title,
         columns=[

@@ -115,13 +115,15 @@ def test_others_spending_is_not_shown(engine: sa.Engine) -> None:
     assert "wf1" not in page
 
 
-@pytest.mark.parametrize("by", ["hour", "day"])
-def test_a_first_run_is_shown_without_a_band(engine: sa.Engine, by: str) -> None:
+@pytest.mark.parametrize(("by", "below", "numbers"), [("hour", "Mon 00:00", "1 hour,"), ("day", "02 Feb", "1 day,")])
+def test_a_first_run_is_shown_without_a_band(engine: sa.Engine, by: str, below: str, numbers: str) -> None:
     with running(engine) as (http, _, _), signed_in(http, staff_token("ops_admin")) as client:
         spend(engine, [entry(BEGIN + timedelta(minutes=20), 3)])
         html = client.get(PAGE, params={"tenant_id": "t1", "by": by}).text
     assert html.count("<rect") == 1
     assert 'class="band" points' not in html
+    assert f">{below}</text>" in html
+    assert f"{numbers} the newest first" in html
 
 
 def test_amounts_beyond_all_doubles_are_shown(engine: sa.Engine) -> None:

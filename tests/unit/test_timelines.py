@@ -17,10 +17,17 @@ def point(value: float, expected: tuple[float, float] | None = None, **more: boo
 
 
 def test_a_band_is_as_wide_as_its_columns_and_broken_where_nothing_is_expected() -> None:
-    chart = timeline("x", [point(5, (2, 8)), point(5, (2, 10)), point(5), point(1, (0, 4))], "words")
+    points = [point(5, (2, 8)), point(5, (2, 10)), point(5), *[point(1)] * 36, point(1, (0, 4))]
+    chart = timeline("x", points, "words")
     assert chart is not None
-    assert chart.bands == ["64,44.8 228,44.8 228,12 392,12 392,143.2 228,143.2 228,143.2 64,143.2",
-                           "556,110.4 720,110.4 720,176 556,176"]  # fmt: skip
+    assert chart.bands == ["64,44.8 80.4,44.8 80.4,12 96.8,12 96.8,143.2 80.4,143.2 80.4,143.2 64,143.2",
+                           "703.6,110.4 720,110.4 720,176 703.6,176"]  # fmt: skip
+
+
+def test_the_first_hour_is_a_column_and_no_wall() -> None:
+    chart = timeline("x", [point(5)], "words")
+    assert chart is not None
+    assert chart.columns[0].width < 20
 
 
 def test_what_was_told_is_marked_and_incidents_have_a_dot_above_their_column() -> None:
@@ -33,13 +40,13 @@ def test_what_was_told_is_marked_and_incidents_have_a_dot_above_their_column() -
 
 
 def test_columns_far_beyond_the_band_are_cut_off_and_say_their_amount() -> None:
-    chart = timeline("x", [point(1, (0, 2)), point(900), point(1000), *[point(1)] * 5, point(50)], "words")
+    chart = timeline("x", [point(1, (0, 2)), point(900), point(1000), *[point(1)] * 25, point(50)], "words")
     assert chart is not None
     assert chart.lines[-1].text == "8"
     assert [(one.text, one.is_left) for one in chart.notes] == [("1,000", False), ("50", True)]
     assert chart.notes[0].x > chart.columns[2].x + chart.columns[2].width
-    assert chart.notes[1].x < chart.columns[8].x
-    assert chart.columns[1].height == chart.columns[2].height == chart.columns[8].height
+    assert chart.notes[1].x < chart.columns[28].x
+    assert chart.columns[1].height == chart.columns[2].height == chart.columns[28].height
 
 
 def test_nothing_is_drawn_of_nothing() -> None:
