@@ -20,12 +20,13 @@ from lifecycle.block_notices import block_notices
 from lifecycle.block_tasks import add_credentials_tasks, add_skipped_task
 from lifecycle.ids import stable_id
 from lifecycle.kinds import AuditAction, AutomationStatus, BlockKind
+from lifecycle.moves import Move
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import put_notices
 from lifecycle.refusals import Refusal
 from lifecycle.statuses import Operation, Status
 from lifecycle.systems import MAX_REASON, System, credentials_reason, find_systems, names_of
-from lifecycle.transitions import Move, move_version
+from lifecycle.transitions import move_version
 from lifecycle.versions import LockedVersion, lock_version
 
 #: `reason_code` of the step and its event.

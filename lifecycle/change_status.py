@@ -14,6 +14,7 @@ from lifecycle.capabilities import Capability
 from lifecycle.dispatch import operation_for
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.manual_block import block
+from lifecycle.moves import Move
 from lifecycle.options import LifecycleOptions
 from lifecycle.prerequisites import Asked, check
 from lifecycle.qa_checklist import queue_qa_checklist
@@ -22,12 +23,23 @@ from lifecycle.runtime import toggle
 from lifecycle.status_metadata import merge_metadata
 from lifecycle.statuses import Operation, Status, Transition, find_transition
 from lifecycle.texts import typed_reason
-from lifecycle.transitions import Move, move_version
+from lifecycle.transitions import move_version
 from lifecycle.unblocking import check_active, unblock
 from lifecycle.versions import LockedVersion, lock_version
 
+#: What asks the platform, in several transactions of its own.
+_OF_THE_PLATFORM = frozenset({Operation.DEPLOY, Operation.ARCHIVE})
+
 #: Capabilities that change nothing.
 _HARMLESS = frozenset({Capability.READ})
+
+
+class PlatformNeededError(Exception):
+    """The move is one that asks the platform: `deploy.deploy` or `archive.archive` make it. Nothing was written."""
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__(operation)
+        self.operation = operation
 
 
 def change_status(
@@ -46,15 +58,17 @@ def change_status(
 ) -> StatusResult:
     """Move a version to `requested`; for deliveries, pauses, blocks and unblocks by hand.
 
-    `LifecycleError` with the codes of 30.7; a move that needs the platform (a deploy, an archive) is
-    `invalid_status_transition` here, since `dispatch.operation_for` leads to its own operation. The transaction is
-    the caller's, who rolls it back.
+    `LifecycleError` with the codes of 30.7; `PlatformNeededError`, before anything is checked, for a deploy and an
+    archive. The transaction is the caller's, who rolls it back.
     """
     version = lock_version(connection, tenant_id, automation_version_id)
     if version is None:
         raise not_found()
     if version.status is requested:
         return read_result(connection, tenant_id, automation_version_id, already_applied=True)
+    operation = operation_for(requested, version.status, version.blocked_from_status)
+    if operation in _OF_THE_PLATFORM:
+        raise PlatformNeededError(operation)
     transition = allowed_transition(version, requested, actor_context)
     if transition.operation is Operation.UNBLOCK:
         unblock(

@@ -17,6 +17,7 @@ from lifecycle.deploy_approval import is_approved, request_approval
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.intents import end_intent, lock_open_intent, lock_unchanged, open_intent, set_binding, wanted_state
 from lifecycle.kinds import AuditAction, BindingStatus, IntentKind, IntentStatus
+from lifecycle.moves import Move
 from lifecycle.options import LifecycleOptions
 from lifecycle.platform import UNCERTAIN, Platform, PlatformError, WorkflowState
 from lifecycle.platform_notices import tell_of_problem
@@ -25,7 +26,7 @@ from lifecycle.results import NO_HINTS, Hints, StatusResult, Transact, check_hin
 from lifecycle.retire import retire
 from lifecycle.statuses import Operation, Status
 from lifecycle.texts import typed_reason
-from lifecycle.transitions import Move, move_version
+from lifecycle.transitions import move_version
 from lifecycle.versions import LockedVersion, lock_version
 
 _versions = tables.automation_versions.c

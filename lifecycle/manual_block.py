@@ -8,10 +8,11 @@ from lifecycle.audit import AuditEntry
 from lifecycle.errors import Detail, ErrorCode, LifecycleError
 from lifecycle.ids import stable_id
 from lifecycle.kinds import AuditAction, BlockKind, Priority, TaskContext, TaskKind
+from lifecycle.moves import Move
 from lifecycle.options import LifecycleOptions
 from lifecycle.statuses import Operation, Status
 from lifecycle.texts import masked, one_line
-from lifecycle.transitions import Move, move_version
+from lifecycle.transitions import move_version
 from lifecycle.versions import LockedVersion
 
 MANUAL = "manual"

@@ -1,12 +1,13 @@
 """Who is told of a move, and what: the table of 30.3 in code."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
 from lifecycle.actors import ActorContext
 from lifecycle.ids import stable_id
 from lifecycle.kinds import Channel, Severity, Template
+from lifecycle.moves import Move
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice, Recipient
 from lifecycle.recipients import (
@@ -22,14 +23,11 @@ from lifecycle.statuses import Operation, Status
 from lifecycle.texts import at_time, masked, one_line
 from lifecycle.versions import LockedVersion
 
-if TYPE_CHECKING:  # the move puts its notices itself
-    from lifecycle.transitions import Move
-
 
 def notices_of_move(
     connection: sa.Connection,
     version: LockedVersion,
-    move: "Move",
+    move: Move,
     *,
     actor_context: ActorContext,
     options: LifecycleOptions,
@@ -133,7 +131,7 @@ def notices_of_move(
             return []
 
 
-def _episode_of(version: LockedVersion, move: "Move") -> str:
+def _episode_of(version: LockedVersion, move: Move) -> str:
     """The block that the move begins or ends; else the move itself, which `now` tells from the next."""
     if move.episode_id is not None:
         return move.episode_id

@@ -7,9 +7,10 @@ from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry
 from lifecycle.intents import set_binding
 from lifecycle.kinds import OPEN_TASK_STATUSES, AuditAction, BindingStatus, BlockKind, Clearing, TaskStatus
+from lifecycle.moves import Move
 from lifecycle.options import LifecycleOptions
 from lifecycle.statuses import Operation, Status
-from lifecycle.transitions import Move, move_version
+from lifecycle.transitions import move_version
 from lifecycle.unblocking import NOT_BLOCKED, clear_reasons
 from lifecycle.versions import LockedVersion
 

@@ -10,11 +10,12 @@ from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry
 from lifecycle.errors import Detail, ErrorCode, LifecycleError
 from lifecycle.kinds import AuditAction
+from lifecycle.moves import Move
 from lifecycle.options import LifecycleOptions
 from lifecycle.prerequisites import Asked, check
 from lifecycle.statuses import Operation, Status, Transition
 from lifecycle.texts import typed_reason
-from lifecycle.transitions import Move, move_version
+from lifecycle.transitions import move_version
 from lifecycle.versions import LockedVersion
 
 MAX_REASON = 1000

@@ -1,9 +1,5 @@
 """Move a locked version: the version's row, its history, the audit row and the event, together (30.2)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import sqlalchemy as sa
 
 from lifecycle import tables
@@ -11,10 +7,11 @@ from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry, write_audit
 from lifecycle.ids import stable_id
 from lifecycle.kinds import AuditAction
+from lifecycle.moves import Move
 from lifecycle.notices import notices_of_move
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import OutboxEvent, put_event, put_notices
-from lifecycle.statuses import DELIVERY_STATUSES, Operation, Status, find_transition
+from lifecycle.statuses import DELIVERY_STATUSES, Status, find_transition
 from lifecycle.versions import LockedVersion
 
 #: Type and topic of the event.
@@ -23,23 +20,6 @@ STATUS_CHANGED = "automation_status_changed"
 
 class ForbiddenTransitionError(Exception):
     """The caller asked for a move that the table of transitions does not have: a bug, since it should have asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """One step of a version from where it is to `target`."""
-
-    operation: Operation
-    target: Status
-    #: The columns that change with it, besides the status and its times.
-    columns: Mapping[str, Any]
-    reason_code: str
-    #: What a person gave as the reason; for notices and audit rows.
-    reason: str | None = None
-    episode_id: str | None = None
-    decision_id: str | None = None
-    #: More audit rows of the same step, written after `update_status`.
-    audit: tuple[AuditEntry, ...] = ()
 
 
 def move_version(

@@ -20,12 +20,13 @@ from lifecycle.kinds import (
     TaskKind,
     TaskStatus,
 )
+from lifecycle.moves import Move
 from lifecycle.options import LifecycleOptions
 from lifecycle.results import Hints, StatusResult, check_hints, not_found, read_result
 from lifecycle.statuses import Operation, Status
 from lifecycle.systems import MAX_REASON, credentials_reason, find_systems
 from lifecycle.texts import typed_reason
-from lifecycle.transitions import Move, move_version
+from lifecycle.transitions import move_version
 from lifecycle.versions import LockedVersion, lock_version
 
 _reasons = tables.block_reasons.c

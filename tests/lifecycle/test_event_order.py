@@ -14,9 +14,10 @@ from lifecycle import tables
 from lifecycle.actors import WORKER
 from lifecycle.delivery import Publisher
 from lifecycle.jobs import Backoff, WorkerTiming, build_app, conninfo_of, run_worker
+from lifecycle.moves import Move
 from lifecycle.outbox import OutboxEvent
 from lifecycle.statuses import Operation, Status
-from lifecycle.transitions import Move, move_version
+from lifecycle.transitions import move_version
 from lifecycle.versions import lock_version
 from tests.lifecycle.given import given_world, rows
 from tests.lifecycle.worker import OPTIONS, PATIENT, run_jobs

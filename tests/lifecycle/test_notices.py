@@ -12,9 +12,10 @@ from lifecycle.actors import WORKER, ActorContext
 from lifecycle.guard.arithmetic import GuardPolicy
 from lifecycle.kinds import BlockKind, Channel, Template
 from lifecycle.messages import DeliveryFault
+from lifecycle.moves import Move
 from lifecycle.options import LifecycleOptions
 from lifecycle.statuses import Operation, Status
-from lifecycle.transitions import Move, move_version
+from lifecycle.transitions import move_version
 from lifecycle.versions import lock_version
 from tests.lifecycle.given import given_world, rows, version
 from tests.lifecycle.worker import given_block
