@@ -39,7 +39,9 @@ async def _typed(request: Request) -> Mapping[str, str]:
     form = await request.form()
     names = (*_TEXTS, *_NUMBERS, *_YES_OR_NO, *_SENSITIVE, *_ASKED)
     values = {name: form.get(name) for name in names}
-    return {name: value.strip() for name, value in values.items() if isinstance(value, str) and value.strip()}
+    # The form's own character set may have halves of characters.
+    texts = {name: value.encode(errors="replace").decode() for name, value in values.items() if isinstance(value, str)}
+    return {name: text.strip() for name, text in texts.items() if text.strip()}
 
 
 @router.get("/console/credits/classify")

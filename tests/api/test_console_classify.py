@@ -104,6 +104,14 @@ def test_another_site_s_form_is_refused(client: TestClient) -> None:
     assert client.post(PAGE, data={"form_token": "x", "credits_total": "1"}).status_code == 403
 
 
+@pytest.mark.parametrize("name", ["record", "scenario_name"])
+def test_half_a_character_is_none(client: TestClient, name: str) -> None:
+    fields = {"form_token": form_token(client.get(PAGE).text), "credits_total": "x", name: "\\ud800"}
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{one}"\r\n\r\n{value}\r\n' for one, value in fields.items()]
+    kind = {"content-type": "multipart/form-data; boundary=b; charset=raw_unicode_escape"}
+    assert client.post(PAGE, content="".join([*parts, "--b--\r\n"]), headers=kind).status_code == 422
+
+
 def test_nothing_is_written(client: TestClient, engine: sa.Engine) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         tables = [name for name in sa.inspect(connection).get_table_names() if name != "alembic_version"]
