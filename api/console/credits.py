@@ -29,6 +29,7 @@ from lifecycle.credits.spending import PERIOD, read_spending
 from lifecycle.credits.weekly_report import DayTotal
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.kinds import BaselineStatus, SpendRise
+from lifecycle.names import read_tenant_names
 
 router = APIRouter()
 
@@ -133,12 +134,23 @@ def _show(request: Request, visitor: Visitor, tenant_id: str | None, refusal: Li
             else read_workflows(connection, spending.until, tenant_id=tenant_id, limit=WORKFLOWS)
         )
         episodes = read_episodes(connection, tenant_id=tenant_id)
+        tenant_names = read_tenant_names(
+            connection,
+            {
+                *(one.tenant_id for one in spending.scenarios),
+                *(one.tenant_id for one in proposals),
+                *(one.tenant_id for one in reviews if one.tenant_id is not None),
+                *(one.tenant_id for one in workflows),
+                *(one.tenant_id for one in episodes),
+            },
+        )
     return page(
         request,
         "credits.html",
         {
             "tenant_id": tenant_id,
             "spending": spending,
+            "tenant_names": tenant_names,
             "workflows": workflows,
             "episodes": episodes,
             "burst": SpendRise.BURST,

@@ -20,6 +20,7 @@ from dataflows.spend_band import expected_of
 from lifecycle.credits.spend_history import HourTotal, SpendEpisode, SpendHistory, read_spend_history
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.kinds import SpendRise
+from lifecycle.names import read_tenant_names, read_workflow_name
 
 router = APIRouter()
 
@@ -67,6 +68,8 @@ def show_spending(request: Request, query: Annotated[SpendingQuery, Query()], vi
     """The last week by the hour, or eight weeks by the day."""
     with visitor.access.read() as connection:
         history = read_spend_history(connection, query.tenant_id, query.workflow_id)
+        tenant_names = read_tenant_names(connection, {query.tenant_id})
+        name = None if query.workflow_id is None else read_workflow_name(connection, query.tenant_id, query.workflow_id)
     if history is None:
         raise LifecycleError(ErrorCode.NOT_FOUND, "There is no run with credits of it, or not for you.")
     is_hourly = query.by is Step.HOUR
@@ -77,6 +80,8 @@ def show_spending(request: Request, query: Annotated[SpendingQuery, Query()], vi
         "spending.html",
         {
             "query": query,
+            "tenant_names": tenant_names,
+            "workflow_name": name,
             "steps": list(Step),
             "history": history,
             "rows": rows,

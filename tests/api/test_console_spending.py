@@ -59,6 +59,8 @@ def test_hours_stand_before_what_was_expected_of_them(engine: sa.Engine) -> None
     with spent(engine, said) as http, signed_in(http, staff_token("ops_admin")) as client:
         html = client.get(PAGE, params={"tenant_id": "t1", "workflow_id": "wf1"}).text
     page = text_of(html)
+    assert "Spending of Nightly invoices wf1" in page
+    assert "; tenant Acme" in page
     assert html.count("<rect") == 7 * 24
     assert html.count('class="column marked"') == 1
     assert html.count('class="dot"') == 1
@@ -75,7 +77,7 @@ def test_days_stand_beside_their_weeks(engine: sa.Engine) -> None:
     with spent(engine, said, told()) as http, signed_in(http, staff_token("ops_admin")) as client:
         html = client.get(PAGE, params={"tenant_id": "t1", "by": "day"}).text
     page = text_of(html)
-    assert "Spending of t1 , all workflows" in page
+    assert "Spending of Acme, all workflows" in page
     assert html.count("<rect") == 32
     assert html.count('class="curve" points') == 1
     assert html.count('class="column marked"') == 1
