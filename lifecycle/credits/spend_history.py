@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -98,12 +98,14 @@ def read_spend_history(connection: sa.Connection, tenant_id: str, workflow_id: s
         .group_by(_hour)
         .order_by(_hour)
     )
-    hours = [HourTotal(row.begin, plain(row.credits), row.runs, row.dearest, row.incidents) for row in rows]
+    hours = [
+        HourTotal(row.begin.astimezone(UTC), plain(row.credits), row.runs, row.dearest, row.incidents) for row in rows
+    ]
     conditions = [_decisions.tenant_id == tenant_id, _decisions.occurred_at > until - HISTORY]
     if workflow_id is not None:
         conditions.append(_decisions.workflow_id == workflow_id)
     episodes = _episodes(connection, conditions)
-    return SpendHistory(until, hours, episodes) if hours else None
+    return SpendHistory(until.astimezone(UTC), hours, episodes) if hours else None
 
 
 def read_episodes(connection: sa.Connection, *, tenant_id: str | None = None, limit: int = 20) -> list[SpendEpisode]:
@@ -195,7 +197,7 @@ def _episode(row: sa.Row[*tuple[Any, ...]]) -> SpendEpisode:
         decision_id=row.decision_id,
         tenant_id=row.tenant_id,
         workflow_id=row.workflow_id,
-        occurred_at=row.occurred_at,
+        occurred_at=row.occurred_at.astimezone(UTC),
         rise=rise,
         spent=float(row.observed["credits" if rise is SpendRise.BURST else "credits_a_day"]),
         expected=float(row.threshold["expected"]),

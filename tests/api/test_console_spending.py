@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from dataflows.decisions import Decision
+from lifecycle.credits.spend_history import read_spend_history
 from lifecycle.options import LifecycleOptions
 from sinks.services import ServicesSink
 from tests.api.console_given import signed_in
@@ -70,6 +71,17 @@ def test_hours_stand_before_what_was_expected_of_them(engine: sa.Engine) -> None
     assert f'href="/console/decisions/{said.decision_id}"' in html
     assert re.search(r"04 Mar 09:00 1,110 anomaly 101 10(\.\d+)? \d\d(\.\d+)? 0", page)
     assert "04 Mar 08:00 412 2 " in page
+
+
+def test_hours_and_days_are_utc_whatever_time_zone_the_database_has(engine: sa.Engine, database_url: str) -> None:
+    given_spending(engine, told())
+    elsewhere = sa.create_engine(database_url, connect_args={"options": "-c timezone=Asia/Kolkata"})
+    with engine.connect() as here, elsewhere.connect() as there:
+        histories = [read_spend_history(one, "t1", "wf1") for one in (here, there)]
+    elsewhere.dispose()
+    assert repr(histories[0]) == repr(histories[1])
+    assert histories[0] is not None
+    assert {one.begin.tzinfo for one in histories[0].hours} == {UTC}
 
 
 def test_days_stand_beside_their_weeks(engine: sa.Engine) -> None:
