@@ -5,10 +5,8 @@ from typing import Any
 
 from api.auth.access import Access
 from lifecycle.archive import archive
-from lifecycle.automations import read_version
-from lifecycle.change_status import change_status
+from lifecycle.change_status import PlatformNeededError, change_status
 from lifecycle.deploy import deploy
-from lifecycle.dispatch import operation_for
 from lifecycle.options import LifecycleOptions
 from lifecycle.platform import Platform
 from lifecycle.results import Hints, StatusResult, Transact
@@ -31,31 +29,30 @@ def request_status(
     options: LifecycleOptions,
 ) -> StatusResult:
     """Make a version `requested`; a deploy and an archive ask the platform. `LifecycleError`: as they say."""
-    with access.read() as connection:
-        stored = read_version(connection, tenant_id, automation_version_id)
-    operation = operation_for(requested, stored.status, stored.blocked_from_status)
-    if stored.status is not requested and operation in (Operation.DEPLOY, Operation.ARCHIVE):
-        return (deploy if operation is Operation.DEPLOY else archive)(
-            transact,
-            platform,
-            tenant_id=tenant_id,
-            automation_version_id=automation_version_id,
-            actor_context=access.actor,
-            hints=hints,
-            reason=reason,
-            options=options,
-        )
-    with transact() as connection:
-        return change_status(
-            connection,
-            tenant_id=tenant_id,
-            automation_version_id=automation_version_id,
-            requested=requested,
-            actor_context=access.actor,
-            hints=hints,
-            reason=reason,
-            blocked_reason=blocked_reason,
-            status_metadata=status_metadata,
-            override=override,
-            options=options,
-        )
+    try:
+        with transact() as connection:
+            return change_status(
+                connection,
+                tenant_id=tenant_id,
+                automation_version_id=automation_version_id,
+                requested=requested,
+                actor_context=access.actor,
+                hints=hints,
+                reason=reason,
+                blocked_reason=blocked_reason,
+                status_metadata=status_metadata,
+                override=override,
+                options=options,
+            )
+    except PlatformNeededError as needed:
+        operation = needed.operation
+    return (deploy if operation is Operation.DEPLOY else archive)(
+        transact,
+        platform,
+        tenant_id=tenant_id,
+        automation_version_id=automation_version_id,
+        actor_context=access.actor,
+        hints=hints,
+        reason=reason,
+        options=options,
+    )

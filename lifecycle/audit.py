@@ -28,7 +28,7 @@ def write_audit(
 ) -> None:
     """Append rows, in order; all of one tenant and by one actor. No tenant is the platform."""
     connection.execute(
-        sa.insert(tables.audit_logs),
+        _PUT,
         [
             {
                 "tenant_id": tenant_id,
@@ -46,3 +46,6 @@ def write_audit(
             for entry in entries
         ],
     )
+
+
+_PUT = sa.insert(tables.audit_logs)

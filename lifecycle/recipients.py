@@ -15,11 +15,7 @@ from lifecycle.versions import LockedVersion
 
 def client_recipients(connection: sa.Connection, tenant_id: str) -> tuple[Recipient, ...]:
     """The active contacts of a tenant: email each, and in-app those who sign in."""
-    contacts = connection.execute(
-        sa.select(tables.contacts.c.email, tables.contacts.c.user_id)
-        .where(tables.contacts.c.tenant_id == tenant_id, tables.contacts.c.active)
-        .order_by(tables.contacts.c.email)
-    ).all()
+    contacts = connection.execute(_CONTACTS, {"tenant": tenant_id}).all()
     emails = [(Channel.EMAIL, row.email) for row in contacts]
     in_app = [(Channel.IN_APP, row.user_id) for row in contacts if row.user_id is not None]
     return tuple(
@@ -100,6 +96,13 @@ def name_of_actor(connection: sa.Connection, actor_context: ActorContext) -> str
     """Who did something, as people read it; a person whose name may not be read here is of operations."""
     if actor_context.user_id is None:
         return "Breakwater"
-    users = tables.users.c
-    name = connection.execute(sa.select(users.display_name).where(users.id == actor_context.user_id)).scalar()
+    name = connection.execute(_NAME, {"user": actor_context.user_id}).scalar()
     return one_line(name or "operations")
+
+
+_CONTACTS = (
+    sa.select(tables.contacts.c.email, tables.contacts.c.user_id)
+    .where(tables.contacts.c.tenant_id == sa.bindparam("tenant"), tables.contacts.c.active)
+    .order_by(tables.contacts.c.email)
+)
+_NAME = sa.select(tables.users.c.display_name).where(tables.users.c.id == sa.bindparam("user"))

@@ -82,15 +82,7 @@ def read_result(
     connection: sa.Connection, tenant_id: str, automation_version_id: str, *, already_applied: bool
 ) -> StatusResult:
     """Read a version and its project as they are now; `LifecycleError` when the tenant has no such version."""
-    versions, projects = tables.automation_versions, tables.projects
-    row = connection.execute(
-        sa.select(versions, projects.c.id.label("project_id"), projects.c.status.label("project_status"))
-        .outerjoin(
-            projects,
-            sa.and_(projects.c.tenant_id == versions.c.tenant_id, projects.c.automation_version_id == versions.c.id),
-        )
-        .where(versions.c.tenant_id == tenant_id, versions.c.id == automation_version_id)
-    ).first()
+    row = connection.execute(_ONE, {"tenant": tenant_id, "version": automation_version_id}).first()
     if row is None:
         raise not_found()
     return StatusResult(
@@ -108,3 +100,26 @@ def read_result(
         project=None if row.project_id is None else ProjectSnapshot(id=row.project_id, status=row.project_status),
         already_applied=already_applied,
     )
+
+
+_versions, _projects = tables.automation_versions.c, tables.projects.c
+_ONE = (
+    sa.select(
+        _versions.id,
+        _versions.automation_id,
+        _versions.tenant_id,
+        _versions.status,
+        _versions.blocked_reason,
+        _versions.blocked_at,
+        _versions.blocked_from_status,
+        _versions.status_changed_at,
+        _versions.updated_at,
+        _projects.id.label("project_id"),
+        _projects.status.label("project_status"),
+    )
+    .outerjoin(
+        tables.projects,
+        sa.and_(_projects.tenant_id == _versions.tenant_id, _projects.automation_version_id == _versions.id),
+    )
+    .where(_versions.tenant_id == sa.bindparam("tenant"), _versions.id == sa.bindparam("version"))
+)

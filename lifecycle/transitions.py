@@ -1,5 +1,7 @@
 """Move a locked version: the version's row, its history, the audit row and the event, together (30.2)."""
 
+from functools import cache
+
 import sqlalchemy as sa
 
 from lifecycle import tables
@@ -36,19 +38,19 @@ def move_version(
     back = version.status is Status.BLOCKED and move.target is version.blocked_from_status
     if find_transition(move.operation, version.status, None if back else move.target) is None:
         raise ForbiddenTransitionError(f"{move.operation}: {version.status} to {move.target}")
+    changed = {
+        "status": move.target,
+        "status_changed_at": version.now,
+        "status_changed_by_user_id": actor_context.user_id,
+        "updated_at": version.now,
+        **move.columns,
+    }
+    expressions = {name: value for name, value in changed.items() if isinstance(value, sa.ColumnElement)}
+    update = _update_of(frozenset(changed.keys() - expressions.keys()))
     connection.execute(
-        sa.update(tables.automation_versions)
-        .where(
-            tables.automation_versions.c.tenant_id == version.tenant_id,
-            tables.automation_versions.c.id == version.id,
-        )
-        .values(
-            status=move.target,
-            status_changed_at=version.now,
-            status_changed_by_user_id=actor_context.user_id,
-            updated_at=version.now,
-            **move.columns,
-        )
+        update.values(expressions) if expressions else update,
+        {"this_tenant": version.tenant_id, "this_version": version.id}
+        | {name: value for name, value in changed.items() if name not in expressions},
     )
     if version.project_id is not None and move.target in DELIVERY_STATUSES:
         connection.execute(
@@ -68,7 +70,7 @@ def move_version(
         "changed_at": version.now,
     }
     connection.execute(
-        sa.insert(tables.automation_versions_status_history),
+        _PUT_HISTORY,
         {"tenant_id": version.tenant_id, "automation_version_id": version.id, **history},
     )
     update_status = AuditEntry(
@@ -99,6 +101,20 @@ def move_version(
         tenant_id=version.tenant_id,
         notices=notices_of_move(connection, version, move, actor_context=actor_context, options=options),
     )
+
+
+@cache
+def _update_of(columns: frozenset[str]) -> sa.Update:
+    """The update of a version that sets these columns. There are few such sets, and each is compiled once."""
+    table = tables.automation_versions
+    return (
+        sa.update(table)
+        .where(table.c.tenant_id == sa.bindparam("this_tenant"), table.c.id == sa.bindparam("this_version"))
+        .values({name: sa.bindparam(name, type_=table.c[name].type) for name in sorted(columns)})
+    )
+
+
+_PUT_HISTORY = sa.insert(tables.automation_versions_status_history)
 
 
 def _status_changed(version: LockedVersion, move: Move, actor_context: ActorContext) -> OutboxEvent:

@@ -82,19 +82,18 @@ def _read(
     connection: sa.Connection, statements: "_Statements", tenant_id: str, version_id: str
 ) -> LockedVersion | None:
     which = {"tenant": tenant_id, "version": version_id}
-    automation = connection.execute(statements.automation, which).first()
-    if automation is None:
+    version = connection.execute(statements.version, which).first()
+    if version is None:
         return None
-    version = connection.execute(statements.version, which).one()
     related = connection.execute(statements.related, which).one()
     return LockedVersion(
         tenant_id=tenant_id,
         id=version_id,
-        automation_id=automation.id,
-        automation_name=automation.name,
-        tenant_name=automation.tenant_name,
-        automation_status=AutomationStatus(automation.status),
-        owner_user_id=automation.owner_user_id,
+        automation_id=version.automation_id,
+        automation_name=version.automation_name,
+        tenant_name=version.tenant_name,
+        automation_status=AutomationStatus(version.automation_status),
+        owner_user_id=version.owner_user_id,
         version=version.version,
         status=Status(version.status),
         blocked_reason=version.blocked_reason,
@@ -120,7 +119,7 @@ def _read(
 class _Statements(NamedTuple):
     """What is asked, in the order of the locks."""
 
-    automation: sa.Select[Any]
+    #: The version with its automation.
     version: sa.Select[Any]
     #: One round trip for all the rest: whoever locks it holds the automation and the version already.
     related: sa.Select[Any]
@@ -130,8 +129,9 @@ def _statements(*, lock: bool) -> _Statements:
     tenant: sa.BindParameter[str] = sa.bindparam("tenant")
     version_id: sa.BindParameter[str] = sa.bindparam("version")
 
-    def locked(query: sa.Select[Any], of: sa.Table | None = None) -> sa.Select[Any]:
-        return query.with_for_update(of=of) if lock else query
+    def locked(query: sa.Select[Any], *of: sa.Table) -> sa.Select[Any]:
+        # Postgres locks the rows of a result in the order in which their tables are named.
+        return query.with_for_update(of=of or None) if lock else query
 
     binding = locked(
         sa.select(_bindings.id, _bindings.status, _bindings.wrk_workflow_id).where(
@@ -148,27 +148,15 @@ def _statements(*, lock: bool) -> _Statements:
         .limit(1)
         .cte("quote")
     )
+    of_version = tables.automation_versions.alias("of_version").c
     return _Statements(
-        automation=locked(
-            sa.select(
-                _automations.id,
-                _automations.name,
-                _automations.status,
-                _automations.owner_user_id,
-                tables.tenants.c.name.label("tenant_name"),
-            )
-            .join(tables.tenants, tables.tenants.c.id == _automations.tenant_id)
-            .where(
-                _automations.tenant_id == tenant,
-                _automations.id
-                == sa.select(_versions.automation_id)
-                .where(_versions.tenant_id == tenant, _versions.id == version_id)
-                .scalar_subquery(),
-            ),
-            tables.automations,
-        ),
         version=locked(
             sa.select(
+                _automations.id.label("automation_id"),
+                _automations.name.label("automation_name"),
+                _automations.status.label("automation_status"),
+                _automations.owner_user_id,
+                tables.tenants.c.name.label("tenant_name"),
                 _versions.version,
                 _versions.status,
                 _versions.blocked_reason,
@@ -176,7 +164,19 @@ def _statements(*, lock: bool) -> _Statements:
                 _versions.blocked_from_status,
                 _versions.block_episode_id,
                 _versions.updated_at,
-            ).where(_versions.tenant_id == tenant, _versions.id == version_id)
+            )
+            .join(tables.tenants, tables.tenants.c.id == _automations.tenant_id)
+            # Each found by its own id: no plan can walk over the tenant's versions once for each of its automations.
+            .join(tables.automation_versions, sa.and_(_versions.tenant_id == tenant, _versions.id == version_id))
+            .where(
+                _automations.tenant_id == tenant,
+                _automations.id
+                == sa.select(of_version.automation_id)
+                .where(of_version.tenant_id == tenant, of_version.id == version_id)
+                .scalar_subquery(),
+            ),
+            tables.automations,
+            tables.automation_versions,
         ),
         related=sa.select(
             sa.select(binding.c.wrk_workflow_id).scalar_subquery().label("workflow_id"),

@@ -91,6 +91,21 @@ def test_a_status_that_changes_meanwhile_is_the_one_that_counts(engine: sa.Engin
     assert version(engine)["status"] == "Paused"
 
 
+def test_whoever_waits_for_a_version_has_its_automation_already(engine: sa.Engine) -> None:
+    given_world(engine)
+    results: list[BlockResult] = []
+    thread = threading.Thread(target=lambda: results.append(block(engine)))
+    automations, versions = tables.automations, tables.automation_versions
+    with engine.begin() as connection:
+        connection.execute(sa.select(versions.c.id).where(versions.c.id == "v1").with_for_update())
+        thread.start()
+        wait_until_somebody_waits(engine)
+        free = sa.select(automations.c.id).with_for_update(skip_locked=True).order_by(automations.c.id)
+        assert "a1" not in connection.execute(free).scalars().all()
+    thread.join(10)
+    assert len(results) == 1
+
+
 def test_all_rows_that_belong_to_a_version_are_locked_with_it(engine: sa.Engine) -> None:
     given_world(engine)
 
