@@ -4,6 +4,7 @@ It knows answers with a `Content-Length` and nothing else, keeps its connections
 """
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 from typing import cast
 
@@ -12,19 +13,20 @@ _LENGTH = b"\r\ncontent-length: "
 
 
 class LeanClient:
-    """A pool of connections to one server on loopback; `async with` opens and closes them."""
+    """Connections to servers on loopback, shared out evenly; `async with` opens and closes them."""
 
-    def __init__(self, port: int, token: str, *, connections: int) -> None:
-        self._port = port
-        self._head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n".encode()
+    def __init__(self, ports: Sequence[int], token: str, *, connections: int) -> None:
+        self._ports = ports
+        self._head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n".encode()
         self._number = connections
-        self._free: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
+        self._free: asyncio.Queue[_Connection] = asyncio.Queue()
         self._all: list[_Connection] = []
 
     async def __aenter__(self) -> "LeanClient":
         loop = asyncio.get_running_loop()
-        for _ in range(self._number):
-            _, connection = await loop.create_connection(_Connection, "127.0.0.1", self._port)
+        for number in range(self._number):
+            port = self._ports[number % len(self._ports)]
+            _, connection = await loop.create_connection(_Connection, "127.0.0.1", port)
             self._all.append(connection)
             self._free.put_nowait(connection)
         return self
