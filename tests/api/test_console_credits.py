@@ -58,7 +58,7 @@ def test_what_was_spent_is_shown_to_staff_for_all_tenants(engine: sa.Engine, tmp
     assert "<svg" in html
     assert "Credits by day: " in html
     assert "02 Mar 1,397" in html
-    assert "7 credits in 1 runs" in only
+    assert "7 credits in 1 run," in only
     assert "odd" not in only
 
 
@@ -68,7 +68,7 @@ def test_a_tenant_sees_its_own_alone(engine: sa.Engine, tmp_path: Path) -> None:
         other = client.get(REVIEW, params={"tenant_id": "t1"})
         together = client.get(REVIEW)
         own = client.get(REVIEW, params={"tenant_id": "t2"})
-    assert "7 credits in 1 runs" in page
+    assert "7 credits in 1 run," in page
     assert "All together" not in page
     assert (other.status_code, together.status_code, own.status_code) == (404, 404, 200)
 

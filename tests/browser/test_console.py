@@ -37,6 +37,10 @@ MEMBERS: dict[str, list[dict[str, object]]] = {
     "users": [{"id": "ada", "email": "ada@northwind.example", "display_name": "Ada"}],
     "memberships": [{"tenant_id": "northwind", "user_id": "ada", "roles": ["ops_qa"]}],
 }
+#: Rows that are cards on a phone, and are not as high as what is in them.
+OVERFLOWING_CARDS = """[...document.querySelectorAll('.list tbody tr')]
+  .filter(row => getComputedStyle(row).display === 'flex' && row.scrollHeight > row.clientHeight + 1)
+  .map(row => row.innerText)"""
 WIDTH = "[document.documentElement.scrollWidth, window.innerWidth]"
 
 
@@ -259,5 +263,6 @@ def _assert_readable(page: Page, path: str) -> None:
     assert faults == [], f"{path}: {faults}"
     needed, there = page.evaluate(WIDTH)
     assert needed <= there, f"{path} scrolls sideways"
+    assert page.evaluate(OVERFLOWING_CARDS) == [], f"{path}: text runs over the edge of its card"
     contrast, text = page.evaluate(LOWEST_CONTRAST)
     assert contrast >= 4.5, f"{path}: {text!r} has a contrast of {contrast:.2f}"
