@@ -6,7 +6,7 @@ join it under its lock.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -105,7 +105,7 @@ def insert_case(
 ) -> sa.Row[Any] | None:
     """Write a case under an id of its own; None when one is open for its scenario."""
     for _ in range(_MAX_TRIES):
-        written = connection.execute(_OPEN, {**facts, "case_id": draw_id(now.date())}).first()
+        written = connection.execute(_OPEN, {**facts, "case_id": draw_id(now.astimezone(UTC).date())}).first()
         if written is not None or _is_open(connection, facts):
             return written
     raise RuntimeError("no case id is free")

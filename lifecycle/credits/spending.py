@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import sqlalchemy as sa
@@ -54,7 +54,7 @@ def read_spending(connection: sa.Connection, *, tenant_id: str | None = None, li
     within = [*mine, _runs.occurred_at > until - PERIOD]
     days = _days(connection, within)
     return Spending(
-        until=until,
+        until=until.astimezone(UTC),
         credits=plain(sum((one.credits for one in days), Decimal(0))),
         runs=sum(one.runs for one in days),
         scenarios=_scenarios(connection, within, limit),

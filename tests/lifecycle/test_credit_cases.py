@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date
 from itertools import chain, repeat
 from typing import Any
 
@@ -55,6 +55,18 @@ def as_incident(execution: str, severity: CaseSeverity = CaseSeverity.SEV1) -> I
         risk_summary="Variance: 7.75×",
         actions=[CaseAction.CREATE_CASE],
     )
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT+12", "Etc/GMT-14"])
+def test_a_case_is_named_after_the_day_of_utc_whatever_time_zone_the_database_has(
+    engine: sa.Engine, database_url: str, zone: str
+) -> None:
+    given_world(engine)
+    elsewhere = sa.create_engine(database_url, connect_args={"options": f"-c timezone={zone}"})
+    apply(elsewhere, incident("SEV1"))
+    elsewhere.dispose()
+    known = case(engine)
+    assert known["case_id"].startswith(f"CASE-{known['opened_at'].astimezone(UTC):%Y%m%d}-")
 
 
 def test_an_incident_opens_a_case_with_a_task_and_its_run(engine: sa.Engine) -> None:
