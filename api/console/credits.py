@@ -36,6 +36,7 @@ router = APIRouter()
 REVIEWS = 26
 PROPOSALS = 50
 WORKFLOWS = 20
+_SHORT = 12
 
 
 class Word(StrEnum):
@@ -64,13 +65,17 @@ def show_review(
     if found is None:
         raise LifecycleError(ErrorCode.NOT_FOUND, "There is no such review, or not for you.")
     review, report, _ = found
-    whole = report.tenant_id is None
+    of = {one.tenant_id for one in (*report.top_scenarios_by_total, *report.baseline_candidates)}
+    of |= {one.tenant_id for one in (*report.top_spike_runs, *report.policy_violations)}
+    with visitor.access.read() as connection:
+        tenant_names = read_tenant_names(connection, of if report.tenant_id is None else {report.tenant_id})
     return page(
         request,
         "credit_review.html",
         {
             "review": review,
             "report": report,
+            "tenant_names": tenant_names,
             "by_day": columns(
                 "Credits by day",
                 by_day(
@@ -87,13 +92,7 @@ def show_review(
             ),
             "by_scenario": columns(
                 "Credits by scenario",
-                [
-                    (
-                        f"{one.scenario_id[:12]} {one.tenant_id[:10]}" if whole else one.scenario_id[:22],
-                        one.total_credits,
-                    )
-                    for one in report.top_scenarios_by_total
-                ],
+                [(_short(one.scenario_id), one.total_credits) for one in report.top_scenarios_by_total],
             ),
         },
     )
@@ -168,6 +167,11 @@ def _show(request: Request, visitor: Visitor, tenant_id: str | None, refusal: Li
         },
         HTTPStatus.OK if refusal is None else STATUSES[refusal.code],
     )
+
+
+def _short(scenario: str) -> str:
+    """As much of it as fits below a fifth of a chart; the table has all."""
+    return scenario if len(scenario) <= _SHORT else f"{scenario[: _SHORT - 1]}…"
 
 
 def by_day(days: Sequence[DayTotal], first: date, last: date, form: str) -> list[tuple[str, Decimal]]:

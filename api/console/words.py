@@ -102,6 +102,12 @@ ACTIONS: Mapping[str, str] = {
     "release_workflow": "Workflow released",
     "create_task": "Task created",
     "update_task": "Task changed",
+    "hold_at_gate": "Held back at the gate",
+    "release_at_gate": "Let through the gate again",
+    "open_case": "Credit case opened",
+    "change_case": "Credit case changed",
+    "hold_decision": "Decision held",
+    "end_hold": "Hold ended",
 }
 
 #: How a status is coloured; the word says it too.

@@ -1,5 +1,6 @@
 """The console's pages of credits: spending, proposals, weekly reviews, and whose they are."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -77,8 +78,10 @@ def test_a_review_says_what_happened(engine: sa.Engine, tmp_path: Path) -> None:
     with spent(engine, tmp_path) as http, signed_in(http, staff_token("ops_admin")) as client:
         html = client.get(REVIEW, params={"tenant_id": "t1"}).text
     page = text_of(html)
-    assert "Week 2026-W10 · t1" in page
+    assert "Week 2026-W10 · Acme" in page
     assert "3,590 credits" in page
+    assert "0 of them failed, for 0 credits" in page
+    assert re.search(r"Against the mean of the four weeks before, spending is \w+ \.", page)
     assert "1 SEV1" in page
     assert "x-odd odd 990 100 (9.90×) SEV1 retry loop" in page
     assert html.count("<svg") == 3
