@@ -181,7 +181,11 @@ class PageWriter:
 
     def _update(self, wanted: Wanted, row: sa.Row[Any], layout: Layout) -> PageOutcome:
         before: Mapping[str, str] = row.seen or {}
-        changed = [name for name, value in wanted.shared_values.items() if not is_shown(value, before.get(name, ""))]
+        changed = [
+            name
+            for name, value in wanted.shared_values.items()
+            if name in layout.found and not is_shown(value, before.get(name, ""))
+        ]
         if row.digest == wanted.digest and not changed:
             return PageOutcome.UNCHANGED
         if changed:
@@ -288,12 +292,17 @@ def _read_page(raw: Mapping[str, Any]) -> Page | None:
 
 
 def _seen(wanted: Wanted, page: Page, layout: Layout) -> dict[str, str] | None:
-    """What people may change as the page shows it: a status that lacks an option shows another than was written."""
-    shows = wanted.shared_values
-    for name in shows.keys() & layout.found.keys():
+    """What people may change as the page shows it: a status that lacks an option shows another than was written.
+
+    Of columns that the database does not have it says nothing: one that is added later is empty, by nobody's wish.
+    """
+    if not wanted.shared:
+        return None
+    shows = {name: value for name, value in wanted.shared_values.items() if name in layout.found}
+    for name in shows:
         with suppress(ValueError):
             shows[name] = decode_text(page.properties.get(layout.found[name][0]))
-    return shows or None
+    return shows
 
 
 def _same_words(kept: Any, wanted: Mapping[str, Any]) -> bool:

@@ -347,9 +347,10 @@ class NotionServer:
                 return self._schema(self._named(self._sources, given))
             case ("PATCH", "data_sources", given):
                 name = self._named(self._sources, given)
-                self.schemas[name] |= {
-                    column: next(iter(wanted)) for column, wanted in asked.body["properties"].items()
-                }
+                for column, wanted in asked.body["properties"].items():
+                    kind = self.schemas[name][column] = next(iter(wanted))
+                    for page in self._pages_of(name):
+                        page.properties.setdefault(column, {"type": kind, kind: _empty(kind)})
                 return self._schema(name)
             case ("POST", "data_sources", given, "query"):
                 return self._query(self._named(self._sources, given), asked.body)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from lifecycle import tables
 from lifecycle.credits.case_changes import CaseChange, change_case
+from lifecycle.notion.check import check_databases
 from tests.lifecycle.cases_given import OPS_ADMIN, apply, case, incident
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.ledger_given import entry, spend
@@ -72,6 +73,20 @@ def test_what_a_status_shows_by_itself_is_no_change_of_people(world: sa.Engine) 
         server.edit(page_of(world), Stage="Done")
         passes.run()
     assert case(world)["stage"] == "Done"
+
+
+def test_a_column_that_is_added_later_empties_no_case(world: sa.Engine) -> None:
+    columns = {name: kind for name, kind in SCHEMAS["cases"].items() if name != "Stage"}
+    with NotionServer({**SCHEMAS, "cases": columns}) as server, syncing(world, server) as passes:
+        passes.poll_every = AT_ONCE
+        change(world, stage="Triage")
+        passes.run()
+        check_databases(passes.notion, passes.access, add_missing=True)
+        server.edit(page_of(world), WT_Gate_For_Automation="⛔ BLOCKED")
+        passes.run()
+        known, (shown,) = case(world), server.rows("cases")
+    assert (known["stage"], known["wt_gate_for_automation"]) == ("Triage", "⛔ BLOCKED")
+    assert shown["Stage"] == "Triage"
 
 
 def test_a_change_on_both_sides_between_two_readings_keeps_that_of_the_page(
