@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from api import csrf
 from api.console import notices, words
+from api.console.links import link_pages
 from api.console.times import show_age, show_duration, show_time
 from api.console.visitor import parts_of
 
@@ -48,6 +49,7 @@ _environment = Environment(
 _environment.filters.update(age=_age, when=_when, duration=show_duration, call=words.call, actor=words.call_actor)
 _environment.filters["version_link"] = _version_link
 _environment.filters["amount"] = _amount
+_environment.filters["link_pages"] = link_pages
 _environment.globals["words"] = words
 
 

@@ -61,7 +61,9 @@ def test_a_block_gives_tasks_that_can_be_claimed_and_completed(engine: sa.Engine
     given_world(engine, block)
     gmail, salesforce = task_ids(engine)
     with browser(database_url) as client:
-        page = text_of(client.get("/console/tasks").text)
+        html = client.get("/console/tasks").text
+        assert '<a href="/console/tasks?automation_version_id=v1">' in html, "what to do leads there"
+        page = text_of(html)
         assert "1 automation blocked" in page
         assert "2 open tasks" in page
         assert "High Renew the credentials for Salesforce Credentials · why" in page
