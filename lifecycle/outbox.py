@@ -11,8 +11,8 @@ from typing import Any
 
 import procrastinate
 import sqlalchemy as sa
-from procrastinate.types import JSONValue
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from lifecycle import tables
 from lifecycle.ids import stable_id
@@ -59,31 +59,58 @@ class Notice:
     cause: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEvent:
+    """Something that happened, for other systems and for the monitor itself."""
+
+    event_id: str
+    #: The topic that it goes to, and the type that it has.
+    type: str
+    tenant_id: str | None
+    #: Events of one subject are published one after another, in the order of their commits.
+    subject: str
+    #: The workflow: it decides the partition.
+    message_key: str
+    occurred_at: datetime
+    payload: Mapping[str, Any]
+
+
 def put_notices(connection: sa.Connection, *, tenant_id: str | None, notices: list[Notice]) -> int:
     """Write notifications and the jobs that deliver them; returns how many are new.
 
     In-app rows that don't wait are their own delivery and need no job. One that is cancelled before its job comes
     is not delivered.
     """
+    new, jobs = _write_notices(connection, tenant_id, notices)
+    _defer(connection, jobs)
+    return new
+
+
+def put_event_and_notices(connection: sa.Connection, event: OutboxEvent, notices: list[Notice]) -> None:
+    """Both of `put_event` and `put_notices`, of the event's tenant; their jobs are deferred together."""
+    jobs = _write_event(connection, event)
+    _defer(connection, [*jobs, *_write_notices(connection, event.tenant_id, notices)[1]])
+
+
+def _write_notices(
+    connection: sa.Connection, tenant_id: str | None, notices: list[Notice]
+) -> tuple[int, list[procrastinate.jobs.Job]]:
+    """How many are new, and the jobs that deliver them."""
     rows = sorted(
         (row for notice in notices for row in _rows(tenant_id, notice)),
         key=lambda row: row["dedup_key"],  # one order for everybody: two transactions can't wait for each other
     )
     if not rows:
-        return 0
-    new = connection.execute(_PUT_NOTIFICATIONS, rows).all()
-    waiting: dict[datetime | None, list[dict[str, JSONValue]]] = {}
-    for row in sorted(new, key=lambda row: str(row.id)):
-        if row.status == NotificationStatus.PENDING:
-            waiting.setdefault(row.not_before, []).append({"notification_id": row.id})
-    for not_before, jobs in waiting.items():
-        _queue.configure_task(
-            DELIVER_NOTIFICATION,
-            queue=NOTIFICATIONS_QUEUE,
-            schedule_at=not_before,
-            connection=_driver_connection(connection),
-        ).batch_defer(*jobs)
-    return len(new)
+        return 0, []
+    new = connection.execute(_PUT_NOTIFICATIONS, {"rows": rows}).all()
+    jobs = [
+        _queue.configure_task(DELIVER_NOTIFICATION, queue=NOTIFICATIONS_QUEUE, schedule_at=row.not_before).make_new_job(
+            notification_id=row.id
+        )
+        for row in sorted(new, key=lambda row: str(row.id))
+        if row.status == NotificationStatus.PENDING
+    ]
+    return len(new), jobs
 
 
 def _rows(tenant_id: str | None, notice: Notice) -> list[dict[str, Any]]:
@@ -115,7 +142,7 @@ def _rows(tenant_id: str | None, notice: Notice) -> list[dict[str, Any]]:
             "cause": cause,
             "status": NotificationStatus.DELIVERED if at_once else NotificationStatus.PENDING,
             "at_once": at_once,
-            "delay": delay or None,
+            "delay": delay.total_seconds() or None,
         }
     return list(rows.values())
 
@@ -127,27 +154,16 @@ def _destination(recipient: Recipient) -> str:
     return f"{recipient.channel}:{recipient.address}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxEvent:
-    """Something that happened, for other systems and for the monitor itself."""
-
-    event_id: str
-    #: The topic that it goes to, and the type that it has.
-    type: str
-    tenant_id: str | None
-    #: Events of one subject are published one after another, in the order of their commits.
-    subject: str
-    #: The workflow: it decides the partition.
-    message_key: str
-    occurred_at: datetime
-    payload: Mapping[str, Any]
-
-
 def put_event(connection: sa.Connection, event: OutboxEvent) -> None:
     """Write an event and the job that publishes it; the same id again adds nothing.
 
     The caller holds the subject's row lock, so the jobs' order is the order of the commits.
     """
+    _defer(connection, _write_event(connection, event))
+
+
+def _write_event(connection: sa.Connection, event: OutboxEvent) -> list[procrastinate.jobs.Job]:
+    """The job that publishes it; none when it was there before."""
     new = connection.execute(
         _PUT_EVENT,
         {
@@ -160,13 +176,15 @@ def put_event(connection: sa.Connection, event: OutboxEvent) -> None:
             "payload": dict(event.payload),
         },
     ).first()
-    if new is not None:
-        _queue.configure_task(
-            PUBLISH_EVENT,
-            queue=EVENTS_QUEUE,
-            lock=f"events:{event.subject}",
-            connection=_driver_connection(connection),
-        ).defer(event_id=event.event_id)
+    if new is None:
+        return []
+    publish = _queue.configure_task(PUBLISH_EVENT, queue=EVENTS_QUEUE, lock=f"events:{event.subject}")
+    return [publish.make_new_job(event_id=event.event_id)]
+
+
+def _defer(connection: sa.Connection, jobs: list[procrastinate.jobs.Job]) -> None:
+    if jobs:
+        _queue.job_manager.batch_defer_jobs(jobs, connection=_driver_connection(connection))
 
 
 def put_job(connection: sa.Connection, *, name: str, queue: str, lock: str) -> None:
@@ -179,15 +197,39 @@ def _driver_connection(connection: sa.Connection) -> Any:
     return connection.connection.driver_connection
 
 
-_PUT_NOTIFICATIONS = (
-    insert(tables.notifications)
-    .values(
-        delivered_at=sa.case((sa.bindparam("at_once", type_=sa.Boolean), sa.func.now())),
-        not_before=sa.func.clock_timestamp() + sa.bindparam("delay", type_=sa.Interval),
+def _put_notifications() -> ReturningInsert[*tuple[Any, ...]]:
+    """One statement, and one parameter, for any number of rows: the driver makes neither anew."""
+    table = tables.notifications.c
+    names = (
+        "id", "tenant_id", "template", "channel", "audience", "severity", "recipient", "dedup_key", "episode_id",
+        "decision_id", "title", "body", "context", "link", "cause", "status",
+    )  # fmt: skip
+    rows = (
+        sa.func.jsonb_to_recordset(sa.bindparam("rows", type_=JSONB))
+        .table_valued(
+            *(sa.column(name, table[name].type) for name in names),
+            sa.column("at_once", sa.Boolean),
+            sa.column("delay", sa.Double),
+        )
+        .render_derived(name="row", with_types=True)
+        .c
     )
-    .on_conflict_do_nothing(index_elements=["dedup_key"])
-    .returning(tables.notifications.c.id, tables.notifications.c.status, tables.notifications.c.not_before)
-)
+    return (
+        insert(tables.notifications)
+        .from_select(
+            [*names, "delivered_at", "not_before"],
+            sa.select(
+                *(rows[name] for name in names),
+                sa.case((rows.at_once, sa.func.now())),
+                sa.func.clock_timestamp() + rows.delay * sa.cast("1 second", sa.Interval),
+            ),
+        )
+        .on_conflict_do_nothing(index_elements=["dedup_key"])
+        .returning(table.id, table.status, table.not_before)
+    )
+
+
+_PUT_NOTIFICATIONS = _put_notifications()
 _PUT_EVENT = (
     insert(tables.outbox_events)
     .on_conflict_do_nothing(index_elements=["event_id"])

@@ -182,14 +182,9 @@ def _no_active_binding(asked: Asked) -> str | None:
 
 
 def _no_other_live(asked: Asked) -> str | None:
-    other = asked.connection.execute(
-        sa.select(_versions.version).where(
-            _versions.tenant_id == asked.version.tenant_id,
-            _versions.automation_id == asked.version.automation_id,
-            _versions.id != asked.version.id,
-            _versions.status == Status.LIVE,
-        )
-    ).scalar()
+    version = asked.version
+    which = {"tenant": version.tenant_id, "automation": version.automation_id, "version": version.id}
+    other = asked.connection.execute(_OTHER_LIVE, which).scalar()
     return None if other is None else f"Version {other} of this automation is Live."
 
 
@@ -197,6 +192,13 @@ def _credentials(asked: Asked) -> str | None:
     details = unverified(asked.connection, asked.version)
     return None if not details else " ".join(detail.message for detail in details)
 
+
+_OTHER_LIVE = sa.select(_versions.version).where(
+    _versions.tenant_id == sa.bindparam("tenant"),
+    _versions.automation_id == sa.bindparam("automation"),
+    _versions.id != sa.bindparam("version"),
+    _versions.status == Status.LIVE,
+)
 
 _CHECKS: Mapping[Prerequisite, Callable[[Asked], str | None]] = {
     Prerequisite.PROJECT_EXISTS: _project,

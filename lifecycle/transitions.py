@@ -12,7 +12,7 @@ from lifecycle.kinds import AuditAction
 from lifecycle.moves import Move
 from lifecycle.notices import notices_of_move
 from lifecycle.options import LifecycleOptions
-from lifecycle.outbox import OutboxEvent, put_event, put_notices
+from lifecycle.outbox import OutboxEvent, put_event_and_notices
 from lifecycle.statuses import DELIVERY_STATUSES, Status, find_transition
 from lifecycle.versions import LockedVersion
 
@@ -95,11 +95,10 @@ def move_version(
         actor_context=actor_context,
         entries=[update_status, *move.audit],
     )
-    put_event(connection, _status_changed(version, move, actor_context))
-    put_notices(
+    put_event_and_notices(
         connection,
-        tenant_id=version.tenant_id,
-        notices=notices_of_move(connection, version, move, actor_context=actor_context, options=options),
+        _status_changed(version, move, actor_context),
+        notices_of_move(connection, version, move, actor_context=actor_context, options=options),
     )
 
 
