@@ -10,9 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.options import (
-    BaselinesFile,
     PoliciesFile,
-    RegistryFile,
     fail_usage,
     read_baselines_option,
     read_policies,
@@ -61,8 +59,16 @@ def run(
     ] = None,
     processes: Annotated[int, typer.Option(help="Processes on this machine.", min=1, max=64)] = 1,
     policies: PoliciesFile = None,
-    registry: RegistryFile = None,
-    baselines: BaselinesFile = None,
+    registry: Annotated[
+        Path | None,
+        typer.Option(
+            help="Who owns which version; else the database, with services, or nobody checks.", metavar="FILE"
+        ),
+    ] = None,
+    baselines: Annotated[
+        Path | None,
+        typer.Option(help="Approved baselines of scenarios; else the database's, with services.", metavar="FILE"),
+    ] = None,
     dead_letters: Annotated[
         Path | None,
         typer.Option(
