@@ -16,22 +16,26 @@ from tests.lifecycle.notion_server import NotionServer
 
 OPTIONS = LifecycleOptions(public_url="https://bw.example", case_pages=True)
 
-#: So short that a client notices at once that a server hangs.
-SOON = timedelta(seconds=0.3)
+#: So short that a client notices soon that a server hangs, and so long that it does not take a busy machine for one.
+SOON = timedelta(seconds=2)
+#: For servers that answer, however busy the machine is.
+PATIENT = timedelta(seconds=30)
 
 
 @contextmanager
-def syncing(engine: sa.Engine, server: NotionServer, **access: Any) -> Iterator[NotionSync]:
+def syncing(
+    engine: sa.Engine, server: NotionServer, *, timeout: timedelta = PATIENT, **access: Any
+) -> Iterator[NotionSync]:
     """Passes of one worker."""
-    with NotionClient(server.access(**access), interval=timedelta(0), timeout=SOON) as notion:
+    with NotionClient(server.access(**access), interval=timedelta(0), timeout=timeout) as notion:
         yield NotionSync(
             engine=engine, notion=notion, access=server.access(**access), options=OPTIONS, patience=Patience()
         )
 
 
-def sync(engine: sa.Engine, server: NotionServer, **access: Any) -> int:
+def sync(engine: sa.Engine, server: NotionServer, *, timeout: timedelta = PATIENT, **access: Any) -> int:
     """One pass of a worker that has just started."""
-    with syncing(engine, server, **access) as passes:
+    with syncing(engine, server, timeout=timeout, **access) as passes:
         return passes.run()
 
 

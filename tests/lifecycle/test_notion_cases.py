@@ -22,7 +22,7 @@ from lifecycle.kinds import CaseStatus, RootCause
 from tests.lifecycle.cases_given import OPS_ADMIN, apply, case, incident, results
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.ledger_given import entry, spend
-from tests.lifecycle.notion_given import OPTIONS, sync, syncing, wait_over
+from tests.lifecycle.notion_given import OPTIONS, PATIENT, SOON, sync, syncing, wait_over
 from tests.lifecycle.notion_server import SCHEMAS, TOKEN, Asked, Failure, Mishap, NotionServer
 from tests.sinks.given import T0
 
@@ -157,7 +157,7 @@ def test_a_failure_delays_a_page_and_makes_no_second_one(
 ) -> None:
     apply(world, incident("SEV1"), options=OPTIONS)
     server.judge = only_pages(failure, server)
-    assert sync(world, server) == 0
+    assert sync(world, server, timeout=SOON if failure.how is Mishap.HANG else PATIENT) == 0
     assert rows(world, tables.notion_outages)[0]["part"] == "api"
     asked = len(server.asked)
     sync(world, server)

@@ -11,9 +11,8 @@ from pydantic import SecretStr
 
 from lifecycle.notion.client import NotionClient
 from lifecycle.notion.faults import RefusedError, Trouble, TryLaterError
+from tests.lifecycle.notion_given import PATIENT, SOON
 from tests.lifecycle.notion_server import TOKEN, Failure, Mishap, NotionServer
-
-SOON = timedelta(seconds=0.3)
 
 
 @pytest.fixture
@@ -22,8 +21,8 @@ def server() -> Iterator[NotionServer]:
         yield running
 
 
-def connect(server: NotionServer, **changes: object) -> NotionClient:
-    return NotionClient(server.access(**changes), interval=timedelta(0), timeout=SOON)
+def connect(server: NotionServer, timeout: timedelta = PATIENT, **changes: object) -> NotionClient:
+    return NotionClient(server.access(**changes), interval=timedelta(0), timeout=timeout)
 
 
 def title(text: str) -> dict[str, object]:
@@ -62,7 +61,8 @@ def test_what_passes_by_is_asked_again_later(
     server: NotionServer, failure: object, trouble: Trouble, certain: bool, wait: int | None
 ) -> None:
     server.failures.append(Failure(failure))  # type: ignore[arg-type]
-    with connect(server) as notion, pytest.raises(TryLaterError) as told:
+    timeout = SOON if failure in (Mishap.HANG, Mishap.TRICKLE) else PATIENT
+    with connect(server, timeout) as notion, pytest.raises(TryLaterError) as told:
         notion.create_page("any", title("RUN-1"))
     assert (told.value.trouble, told.value.certain) == (trouble, certain)
     assert told.value.retry_after == (None if wait is None else timedelta(seconds=wait))
@@ -71,10 +71,7 @@ def test_what_passes_by_is_asked_again_later(
 
 def test_no_more_of_an_answer_is_read_than_any_has(server: NotionServer) -> None:
     server.failures.append(Failure(Mishap.ENDLESS))
-    with (
-        NotionClient(server.access(), interval=timedelta(0), timeout=timedelta(minutes=1)) as notion,
-        pytest.raises(TryLaterError) as told,
-    ):
+    with connect(server) as notion, pytest.raises(TryLaterError) as told:
         notion.read_bot_id()
     assert told.value.trouble is Trouble.GARBAGE
 
