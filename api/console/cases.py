@@ -30,6 +30,7 @@ from lifecycle.credits.case_changes import (
 )
 from lifecycle.credits.case_reads import list_cases, read_case
 from lifecycle.credits.case_statuses import GRAVE, TRANSITIONS
+from lifecycle.credits.evidence_hygiene import ALLOWED, WAVE_1_SENT
 from lifecycle.cursors import Order, read_cursor
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.kinds import CaseSeverity, CaseStatus, RootCause
@@ -180,6 +181,8 @@ def _show(
             ],
             "is_grave": found.case.severity in GRAVE,
             "root_causes": list(RootCause),
+            "stage": WAVE_1_SENT,
+            "gate": ALLOWED,
             "typed": typed,
             "may_work": visitor.may(Capability.TASKS),
             "may_resolve": visitor.may(to_resolve),

@@ -47,6 +47,7 @@ def test_a_case_is_shown_with_its_run_what_was_done_and_what_it_holds_back(engin
     assert "SEV0 · PII exposure · BINDER_EXPORT" in listed
     assert "to be acknowledged" in listed
     page = text_of(html)
+    assert "At the stage “Wave-1 Sent” the evidence is to be checked: with the gate “✅ ALLOWED”" in page
     assert "What it holds back What the run asks for: RUN-1" in page
     assert "All runs of the workflow: wf1" in page
     assert "Lock the page Not set up" in page
