@@ -84,7 +84,8 @@ class Narrator:
         """A row of `Watch.decisions`."""
         whose = f"{decision.tenant_name} · {decision.workflow_name}"
         observed, threshold = decision.observed, decision.threshold
-        more = f"{decision.evidence_count} events as evidence: {self.links.decision_link(decision.decision_id)}"
+        count = decision.evidence_count
+        more = f"{count} event{'s' if count != 1 else ''} as evidence: {self.links.decision_link(decision.decision_id)}"
         match decision.kind:
             case DecisionKind.BLOCK_FOR_CREDENTIALS:
                 failures, limit = observed["consecutive_failures"], threshold["consecutive_failures"]
