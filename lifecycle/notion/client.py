@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -116,8 +117,12 @@ class _Database(msgspec.Struct, frozen=True):
 class _Http(httpx.Client):
     """Reads answers to their end only if they have one: they may be endless, or come a byte at a time."""
 
+    #: What the server's clock said in its last answer; None when it said nothing.
+    server_time: datetime | None = None
+
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         answer = super().send(request, **options | {"stream": True})
+        self.server_time = _time_of(answer)
         with closing(answer):
             body = b"".join(self._pieces(answer))
         headers = [(name, value) for name, value in answer.headers.items() if name not in _OF_TRANSFER]
@@ -156,6 +161,11 @@ class NotionClient:
         self._interval = interval.total_seconds()
         #: When the next request may leave, by the monotonic clock.
         self.next_turn = 0.0
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What Notion's clock said in its last answer; None when it said nothing."""
+        return self._http.server_time
 
     def __enter__(self) -> Self:
         """Leave it open."""
@@ -255,6 +265,14 @@ class NotionClient:
         if now < self.next_turn:
             time.sleep(self.next_turn - now)
         self.next_turn = max(now, self.next_turn) + self._interval
+
+
+def _time_of(answer: httpx.Response) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(answer.headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else None
 
 
 def _fault_of(error: HTTPResponseError) -> TryLaterError | RefusedError:

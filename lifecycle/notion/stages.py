@@ -1,7 +1,7 @@
 """Read the stages and gates of cases that people changed in Notion, and bring them into our cases (50.7).
 
 Pages are read by the time of their last change, which Notion tells by the minute and shows late: so each pass begins
-a little before the newest that was read. A page counts when it says something else than when it was written or read
+a little before the newest that was read, or before ten minutes ago by Notion's clock, whichever is later. A page counts when it says something else than when it was written or read
 last. What that change starts, it starts in the transaction that notes it: once.
 """
 
@@ -34,6 +34,9 @@ NOTION = ActorContext(actor="service:notion", invoked_via="notion", capabilities
 
 #: How far before the newest change that was read a pass begins.
 OVERLAP = timedelta(minutes=3)
+
+#: After so long Notion shows each change, by its own clock: what is older is not read again, though nothing is newer.
+SHOWN_AFTER = timedelta(minutes=10)
 
 _LONGEST = {STAGE: 120, GATE: 120, VERDICT: 500}
 _FIELDS = {STAGE: "stage", GATE: "wt_gate_for_automation", VERDICT: "wt_gate_verdict"}
@@ -71,14 +74,17 @@ def poll_stages(engine: sa.Engine, notion: NotionClient, database_id: str, layou
     if since is not None:
         begin = (since - OVERLAP).astimezone(UTC).isoformat()
         body["filter"] = {"timestamp": "last_edited_time", "last_edited_time": {"on_or_after": begin}}
-    newest = since
+    newest, begun = since, None
     while True:
         found = notion.query(layout.data_source_id, **body)
+        begun = begun or notion.server_time
         for raw in found.results:
             outcome, edited_at = _take(engine, raw, layout)
             counts[outcome] += 1
             NOTION_STAGES.labels(outcome).inc()
             newest = edited_at if newest is None else max(newest, edited_at or newest)
+        if found.next_cursor is None and begun is not None:
+            newest = max(newest or begun - SHOWN_AFTER, begun - SHOWN_AFTER)
         _move_cursor(engine, database_id, newest)
         if found.next_cursor is None:
             return counts

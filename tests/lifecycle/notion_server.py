@@ -321,6 +321,9 @@ class NotionServer:
                 except OSError:
                     """The connection was reset, as was wished."""
 
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(owner.now.timestamp() if timestamp is None else timestamp)
+
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
 

@@ -1,7 +1,7 @@
 """Stages that people change in Notion: read within a minute, once, and a page that can't be read stops no other."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from lifecycle import tables
 from lifecycle.credits.case_changes import CaseChange, change_case
 from lifecycle.credits.evidence_hygiene import ALLOWED
 from lifecycle.kinds import CaseStatus, RootCause
+from lifecycle.notion.stages import OVERLAP
 from tests.lifecycle.cases_given import OPS_ADMIN, apply, case, incident
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.notion_given import OPTIONS, syncing, wait_over
@@ -194,3 +195,19 @@ def test_it_is_polled_once_a_minute(world: sa.Engine, server: NotionServer) -> N
         passes.run()
         passes.run()
     assert server.count("POST") == asked
+
+
+def test_what_was_edited_long_ago_is_not_read_again_and_again(world: sa.Engine, server: NotionServer) -> None:
+    poll(world, server)
+    server.pass_time(timedelta(hours=1))
+    poll(world, server)
+    server.edit(page_of(world), Stage="Draft")
+    poll(world, server)
+    assert case(world)["stage"] == "Draft"
+    server.pass_time(timedelta(hours=1))
+    poll(world, server)
+    asked = len(server.asked)
+    poll(world, server)
+    (query,) = [one for one in server.asked[asked:] if one.path.endswith("/query")]
+    begin = datetime.fromisoformat(query.body["filter"]["last_edited_time"]["on_or_after"])
+    assert server.pages[page_of(world)].edited_at < begin < server.now - OVERLAP
