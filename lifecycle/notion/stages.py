@@ -1,8 +1,9 @@
 """Read the stages and gates of cases that people changed in Notion, and bring them into our cases (50.7).
 
 Pages are read by the time of their last change, which Notion tells by the minute and shows late: so each pass begins
-a little before the newest that was read, or before ten minutes ago by Notion's clock, whichever is later. A page counts when it says something else than when it was written or read
-last. What that change starts, it starts in the transaction that notes it: once.
+a little before the newest that was read, or before ten minutes ago by Notion's clock, whichever is later. A page
+counts when it says something else than when it was written or read last. What that change starts, it starts in the
+transaction that notes it: once.
 """
 
 from collections.abc import Mapping
