@@ -248,19 +248,34 @@ def test_allowed_lateness(lateness: str, count: int) -> None:
     ]
 
 
-def test_a_progress_bar_on_a_terminal_and_only_there(tmp_path: Path) -> None:
-    events = write(tmp_path / "events.ndjson", ndjson(*THREE))
+def on_a_terminal(*arguments: Path | str) -> tuple[bytes, str]:
+    """What the command decides, and what it says to a person who looks on."""
     ours, theirs = pty.openpty()
     try:
         done = subprocess.run(
-            [COMMAND, "detect", events], stdout=subprocess.PIPE, stderr=theirs, check=True, timeout=60
+            [COMMAND, "detect", *arguments], stdout=subprocess.PIPE, stderr=theirs, check=True, timeout=60
         )
         shown = os.read(ours, 65536).decode()
     finally:
         os.close(theirs)
         os.close(ours)
+    return done.stdout, shown
+
+
+def test_a_progress_bar_on_a_terminal_and_only_there(tmp_path: Path) -> None:
+    events = write(tmp_path / "events.ndjson", ndjson(*THREE))
+    said, shown = on_a_terminal(events)
     assert "events.ndjson" in shown
-    assert done.stdout == decided(THREE)
+    assert "could not be used" not in shown
+    assert said == decided(THREE)
+
+
+def test_a_person_is_told_what_could_not_be_used(tmp_path: Path) -> None:
+    events = write(tmp_path / "events.ndjson", ndjson(*THREE) + b"{\n[]\n{\n")
+    said, shown = on_a_terminal(events)
+    assert "could not be used: not_an_object 1, not_json 2; --dead-letters FILE says which" in shown
+    assert said == decided(THREE)
+    assert "could not be used" not in on_a_terminal(events, "--dead-letters", tmp_path / "dead.ndjson")[1]
 
 
 # ---- used wrongly
