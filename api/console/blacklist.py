@@ -26,6 +26,8 @@ router = APIRouter()
 PAGE = 50
 #: Rows of one workflow that are shown.
 MAX_HISTORY = 100
+#: Rows of workflows that were taken off the list.
+FORMER = 10
 
 #: Wide enough to be cut and not refused.
 Text = Annotated[str, Form(max_length=4000)]
@@ -98,6 +100,7 @@ def _show(request: Request, visitor: Visitor, query: ListQuery, refusal: Lifecyc
     after = None if query.cursor is None else read_cursor(query.cursor, Order.NEWEST_FIRST)
     with visitor.access.read() as connection:
         workflows = list_blacklisted(connection, after=after, limit=PAGE)
+        former = list_blacklisted(connection, active=False, limit=FORMER).workflows if after is None else ()
     following = None if workflows.next is None else query.link(cursor=str(workflows.next))
     return page(
         request,
@@ -105,6 +108,7 @@ def _show(request: Request, visitor: Visitor, query: ListQuery, refusal: Lifecyc
         {
             "query": query,
             "workflows": workflows.workflows,
+            "former": former,
             "next": following,
             "may_change": visitor.may(Capability.PLATFORM),
             "who_may": who_may(Capability.PLATFORM),

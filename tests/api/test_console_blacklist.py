@@ -34,6 +34,8 @@ def test_a_workflow_is_added_removed_and_remembered(engine: sa.Engine) -> None:
         status, page = send(client, f"{PAGE}/remove", tenant_id="t1", workflow_id="wf1", note="Mended.")
         assert status == 303
         assert "No workflow is on the blacklist." in page
+        assert "Taken off it" in page
+        assert f'href="{PAGE}/wf1"' in client.get(PAGE).text, "what is over can still be found"
         history = text_of(client.get(f"{PAGE}/wf1").text)
         assert client.get(f"{PAGE}/wf2").status_code == 404
     assert "It <b>writes</b> twice." in history
