@@ -156,10 +156,7 @@ def _review(
         top_spike_runs=[_told(run) for run in _worst(spikes)],
         baseline_candidates=[one for one in summaries if _is_candidate(one, scenarios)][:TOP],
         policy_violations=[
-            _told(run)
-            for run in sorted(
-                violations, key=lambda run: (run.severity, run.occurred_at, run.tenant_id, run.execution_id)
-            )
+            _told(run) for run in sorted(violations, key=lambda run: (run.severity, *_worst_first(run)))
         ],
         change=_change(days, begin, period_end),
         trend=_trend(days, begin, period_end),
@@ -207,10 +204,11 @@ def _is_candidate(one: ScenarioSummary, scenarios: Mapping[tuple[str, str], _Sce
 
 
 def _worst(spikes: Iterable[ReviewedRun]) -> list[ReviewedRun]:
-    return sorted(
-        spikes,
-        key=lambda run: (-(run.multiplier or 0), run.occurred_at, run.tenant_id, run.workflow_id, run.execution_id),
-    )[:TOP]
+    return sorted(spikes, key=_worst_first)[:TOP]
+
+
+def _worst_first(run: ReviewedRun) -> tuple[float, datetime, str, str, str]:
+    return -(run.multiplier or 0), run.occurred_at, run.tenant_id, run.workflow_id, run.execution_id
 
 
 def _told(run: ReviewedRun) -> SpikeRun:

@@ -134,7 +134,7 @@ def test_spikes_are_at_least_twice_their_baseline_the_worst_first() -> None:
     assert [one.variance_multiplier for one in spikes.top_spike_runs] == [9.0, 6.0, 3.5, 2.5, 2.2]
 
 
-def test_every_sev0_and_sev1_is_a_violation_the_worst_kind_first() -> None:
+def test_every_sev0_and_sev1_is_a_violation_the_worst_first() -> None:
     told = report(
         run(700, 1, severity="SEV1", risk_flags=["retry_loop"]),
         run(100, 2, severity="SEV0", risk_flags=["pii_exposure"]),
@@ -143,8 +143,8 @@ def test_every_sev0_and_sev1_is_a_violation_the_worst_kind_first() -> None:
     ).policy_violations
     assert [(one.severity, one.violation_type) for one in told] == [
         ("SEV0", "pii_exposure"),
-        ("SEV1", "retry_loop"),
         ("SEV1", "credit_spike"),
+        ("SEV1", "retry_loop"),
     ]
 
 
