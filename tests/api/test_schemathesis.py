@@ -7,8 +7,8 @@ import schemathesis
 import sqlalchemy as sa
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
-from starlette.routing import Mount
 
+from api.app import ApisFirst
 from lifecycle.capabilities import Role
 from tests.api.v1_given import EVERYTHING, bearer, given_block, running, staff_token, token
 from tests.lifecycle.breaker_given import put_on
@@ -49,8 +49,8 @@ def header_of(role: str) -> dict[str, str]:
 def platform_application(engine: sa.Engine) -> Iterator[FastAPI]:
     """The platform's API alone."""
     with running(engine) as (http, _, _platform):
-        mounts = [route for route in http.app.routes if isinstance(route, Mount) and route.path == "/api/platform"]  # type: ignore[attr-defined]
-        application = mounts[0].app
+        (apis,) = [layer.kwargs["apis"] for layer in http.app.user_middleware if layer.cls is ApisFirst]  # type: ignore[attr-defined]
+        application = apis["/api/platform"]
         assert isinstance(application, FastAPI)
         put_on(engine)
         yield application
