@@ -1,20 +1,16 @@
 """`breakwater blacklist`: workflows that are not started any more (40.4)."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
-import sqlalchemy as sa
 import typer
-from sqlalchemy.exc import OperationalError
 
+from cli.database import transaction
 from cli.options import fail_usage
-from config.settings import Settings, load_settings
+from config.settings import load_settings
 from lifecycle.actors import ActorContext
 from lifecycle.blacklist_changes import add_to_blacklist, remove_from_blacklist, unknown_workflow, why_in_words
 from lifecycle.blacklisted import BlacklistedWorkflow, list_blacklisted, tenants_on_blacklist
-from lifecycle.errors import LifecycleError
 from lifecycle.options import LifecycleOptions
 from lifecycle.tasks import MAX_PAGE
 from lifecycle.workflows import tenant_of_workflow
@@ -35,7 +31,7 @@ def list_(
 ) -> None:
     """Print what is on the blacklist, newest first."""
     after = None
-    with _connection(load_settings()) as connection:
+    with transaction(load_settings()) as connection:
         while True:
             page = list_blacklisted(connection, active=not removed, tenant_id=tenant, after=after, limit=MAX_PAGE)
             for one in page.workflows:
@@ -54,7 +50,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Put a workflow on the blacklist; nothing changes when it is there already."""
-    with _connection(load_settings()) as connection:
+    with transaction(load_settings()) as connection:
         owner = tenant_of_workflow(connection, workflow)
         if owner is None or tenant not in (None, owner):
             raise unknown_workflow()
@@ -81,7 +77,7 @@ def remove(
 ) -> None:
     """Take a workflow off the blacklist; its count begins afresh."""
     settings = load_settings()
-    with _connection(settings) as connection:
+    with transaction(settings) as connection:
         owners = [owner for owner in tenants_on_blacklist(connection, workflow, active=True) if tenant in (None, owner)]
         if len(owners) > 1:
             fail_usage("rows of several tenants bear this id; name one with --tenant")
@@ -124,16 +120,3 @@ def _print(one: BlacklistedWorkflow, *, as_json: bool) -> None:
         "removal_source": one.removal_source,
     }
     typer.echo(json.dumps(fields, ensure_ascii=False))
-
-
-@contextmanager
-def _connection(settings: Settings) -> Iterator[sa.Connection]:
-    """A transaction; wrong usage when there is no database, or what was asked for can't be done."""
-    engine = sa.create_engine(settings.postgres.url.get_secret_value(), poolclass=sa.NullPool)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except OperationalError:
-        fail_usage("the database can't be reached, or refuses this user")
-    except LifecycleError as refused:
-        fail_usage(refused.message)

@@ -1,7 +1,6 @@
 """The approved baselines up to now, for a monitor that starts in the middle of the stream (50.3, decision 13)."""
 
 import os
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -9,21 +8,16 @@ from tempfile import NamedTemporaryFile
 
 import msgspec
 import sqlalchemy as sa
-import structlog
 
+from cli.database import read_patiently
 from dataflows.events import BaselineChange, BaselinesUpdated, JobType
 from lifecycle.credits.approved_baselines import Baseline, list_baselines_since
 
 #: Those that ended before are not asked for: the stream is read at most so far back.
 WINDOW = timedelta(days=30)
 
-#: How often a database that is away is tried.
-RETRY = timedelta(milliseconds=500)
-
 #: What a recovery store calls them.
 KEPT = "baselines.json"
-
-_log = structlog.get_logger(__name__)
 
 
 def earlier_baselines(
@@ -46,17 +40,12 @@ def earlier_baselines(
 
 
 def _read(engine: sa.Engine, stopping: Callable[[], bool]) -> list[BaselinesUpdated]:
-    is_away = False
-    while not stopping():
-        try:
-            with engine.connect() as connection:
-                return [_told(one) for one in list_baselines_since(connection, WINDOW)]
-        except sa.exc.OperationalError as error:
-            if not is_away:
-                _log.warning("baselines_unread", error=type(error).__name__)
-            is_away = True
-            time.sleep(RETRY.total_seconds())
-    return []
+    return read_patiently(
+        engine,
+        stopping,
+        lambda connection: [_told(one) for one in list_baselines_since(connection, WINDOW)],
+        "baselines_unread",
+    )
 
 
 def _told(one: Baseline) -> BaselinesUpdated:

@@ -1,22 +1,18 @@
 """`breakwater silences`: what nobody is told for a while (60.5)."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-import sqlalchemy as sa
 import typer
-from sqlalchemy.exc import OperationalError
 
+from cli.database import transaction
 from cli.options import fail_usage
 from config.durations import parse_duration
 from config.settings import load_settings
 from lifecycle import tables
 from lifecycle.actors import ActorContext
-from lifecycle.errors import LifecycleError
 from lifecycle.kinds import Channel, Severity, Template
 from lifecycle.notice_silences import Matcher, Row, add_silence, end_silence, list_silences
 
@@ -30,7 +26,7 @@ def list_(
     over: Annotated[bool, typer.Option("--over", help="Those that are over instead.")] = False,
 ) -> None:
     """Print silences, the newest first, one JSON object a line."""
-    with _connection() as connection:
+    with transaction(load_settings()) as connection:
         for one in list_silences(connection, active=not over):
             _print(one)
 
@@ -50,7 +46,7 @@ def add(
         expires_at = datetime.now(UTC) + parse_duration(lasts)
     except (ValueError, OverflowError):
         fail_usage("--lasts is a duration such as 90s, 15m, 24h or 30d")
-    with _connection() as connection:
+    with transaction(load_settings()) as connection:
         added = add_silence(
             connection,
             Matcher(tenant_id=tenant, template=template, channel=channel, severity=severity),
@@ -67,23 +63,10 @@ def end(
     by: By = "operator",
 ) -> None:
     """End a silence before it expires; one that is over stays as it is."""
-    with _connection() as connection:
+    with transaction(load_settings()) as connection:
         _print(end_silence(connection, str(silence), actor_context=ActorContext.of_user(by, "cli")))
 
 
 def _print(one: Row) -> None:
     fields = {column.name: getattr(one, column.name) for column in tables.notice_silences.c}
     typer.echo(json.dumps(fields, ensure_ascii=False, default=lambda moment: moment.isoformat()))
-
-
-@contextmanager
-def _connection() -> Iterator[sa.Connection]:
-    """A transaction; wrong usage when there is no database, or what was asked for can't be done."""
-    engine = sa.create_engine(load_settings().postgres.url.get_secret_value(), poolclass=sa.NullPool)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except OperationalError:
-        fail_usage("the database can't be reached, or refuses this user")
-    except LifecycleError as refused:
-        fail_usage(refused.message)

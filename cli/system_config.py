@@ -1,13 +1,10 @@
 """`breakwater system-config`: settings that are changed while everything runs (40.2)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
-import sqlalchemy as sa
 import typer
-from sqlalchemy.exc import OperationalError
 
+from cli.database import transaction
 from cli.options import fail_usage
 from config.settings import load_settings
 from lifecycle.actors import ActorContext
@@ -31,7 +28,7 @@ UNSET = "default"
 @system_config.command("get")
 def get() -> None:
     """Print what is set, and since when."""
-    with _connection() as connection:
+    with transaction(load_settings()) as connection:
         config, versions = good_config(connection), read_versions(connection)
     for key in ConfigKey:
         value = config[key]
@@ -50,7 +47,7 @@ def set_(
     """Set one value: a new version of the policy, which the monitor uses from now on in event time."""
     actor = ActorContext.of_user(by, "cli")
     try:
-        with _connection() as connection:
+        with transaction(load_settings()) as connection:
             made = change_system_config(
                 connection, {key: None if value == UNSET else _whole(value)}, actor_context=actor
             )
@@ -65,14 +62,3 @@ def set_(
 def _whole(text: str) -> int | str:
     """The number, or the text as it is, which is refused."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else text
-
-
-@contextmanager
-def _connection() -> Iterator[sa.Connection]:
-    """A transaction; wrong usage when there is no database."""
-    engine = sa.create_engine(load_settings().postgres.url.get_secret_value(), poolclass=sa.NullPool)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except OperationalError:
-        fail_usage("the database can't be reached, or refuses this user")
