@@ -8,11 +8,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
 from lifecycle.actors import ActorContext
-from lifecycle.audit import AuditEntry, write_audit
 from lifecycle.credits.approved_baselines import Baseline, list_proposals
 from lifecycle.ids import stable_id
-from lifecycle.kinds import OPEN_TASK_STATUSES, AuditAction, Priority, TaskContext, TaskKind, TaskStatus
+from lifecycle.kinds import Priority, TaskContext, TaskKind, TaskStatus
 from lifecycle.options import LifecycleOptions
+from lifecycle.task_closing import close_task
 from lifecycle.texts import one_line
 
 _PREFIX = "approve_baseline:"
@@ -61,35 +61,15 @@ def close_approval_task(
     connection: sa.Connection, *, tenant_id: str, baseline_id: str, status: TaskStatus, actor_context: ActorContext
 ) -> None:
     """Its baseline was decided on (`complete`), or is none any more (`cancelled`)."""
-    closed = connection.execute(
-        sa.update(tables.tasks)
-        .where(
-            _tasks.tenant_id == tenant_id,
-            _tasks.idempotency_key == _key(baseline_id),
-            _tasks.status.in_(OPEN_TASK_STATUSES),
-        )
-        .values(
-            status=status,
-            completed_at=sa.func.now() if status is TaskStatus.COMPLETE else None,
-            updated_at=sa.func.now(),
-            version=_tasks.version + 1,
-        )
-        .returning(_tasks.id)
-    ).first()
-    if closed is not None:
-        write_audit(
-            connection,
-            tenant_id=tenant_id,
-            actor_context=actor_context,
-            entries=[
-                AuditEntry(
-                    action=AuditAction.UPDATE_TASK,
-                    resource_type="task",
-                    resource_id=closed.id,
-                    metadata={"operation": "decide_baseline", "to_status": status, "baseline_id": baseline_id},
-                )
-            ],
-        )
+    close_task(
+        connection,
+        tenant_id=tenant_id,
+        idempotency_key=_key(baseline_id),
+        actor_context=actor_context,
+        status=status,
+        operation="decide_baseline",
+        baseline_id=baseline_id,
+    )
 
 
 def _key(baseline_id: str) -> str:

@@ -9,7 +9,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
 from lifecycle.actors import ActorContext
-from lifecycle.audit import AuditEntry, write_audit
 from lifecycle.credits.case_actions import MESSAGES, notice_episode, told
 from lifecycle.credits.case_statuses import GRAVE
 from lifecycle.credits.incident import Incident
@@ -17,7 +16,6 @@ from lifecycle.ids import stable_id
 from lifecycle.kinds import (
     OPEN_TASK_STATUSES,
     ActionResult,
-    AuditAction,
     CaseAction,
     CaseSeverity,
     Channel,
@@ -31,6 +29,7 @@ from lifecycle.kinds import (
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice, put_notices
 from lifecycle.recipients import on_call_recipients, ops_recipients, tenant_name
+from lifecycle.task_closing import close_task
 from lifecycle.texts import at_time, one_line
 
 _PRIORITIES = {
@@ -90,36 +89,13 @@ def raise_task(connection: sa.Connection, case: sa.Row[Any]) -> None:
 
 def complete_task_of_case(connection: sa.Connection, case: sa.Row[Any], actor_context: ActorContext) -> None:
     """The case is resolved, and so nothing is left to do."""
-    closed = connection.execute(
-        sa.update(tables.tasks)
-        .where(
-            _tasks.tenant_id == case.tenant_id,
-            _tasks.idempotency_key == _task_key(case),
-            _tasks.status.in_(OPEN_TASK_STATUSES),
-        )
-        .values(
-            status=TaskStatus.COMPLETE,
-            completed_at=sa.func.now(),
-            updated_at=sa.func.now(),
-            version=_tasks.version + 1,
-        )
-        .returning(_tasks.id)
-    ).first()
-    if closed is not None:
-        write_audit(
-            connection,
-            tenant_id=case.tenant_id,
-            actor_context=actor_context,
-            entries=[
-                AuditEntry(
-                    action=AuditAction.UPDATE_TASK,
-                    resource_type="task",
-                    resource_id=closed.id,
-                    episode_id=case.id,
-                    metadata={"operation": "complete", "to_status": TaskStatus.COMPLETE},
-                )
-            ],
-        )
+    close_task(
+        connection,
+        tenant_id=case.tenant_id,
+        idempotency_key=_task_key(case),
+        actor_context=actor_context,
+        episode_id=case.id,
+    )
 
 
 def tell_of_case(

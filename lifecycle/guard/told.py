@@ -7,25 +7,22 @@ from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
 from lifecycle.actors import ActorContext
-from lifecycle.audit import AuditEntry, write_audit
 from lifecycle.ids import stable_id
 from lifecycle.kinds import (
-    OPEN_TASK_STATUSES,
     Audience,
-    AuditAction,
     Channel,
     NotificationStatus,
     Priority,
     Severity,
     TaskContext,
     TaskKind,
-    TaskStatus,
     Template,
 )
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice, put_notices
 from lifecycle.recipients import ops_recipients
 from lifecycle.systems import find_systems
+from lifecycle.task_closing import close_task
 from lifecycle.texts import at_time, in_words, one_line
 
 _notifications = tables.notifications.c
@@ -153,32 +150,9 @@ def take_back_client_notices(connection: sa.Connection, episode_id: str, *, of_t
 
 def close_incident_task(connection: sa.Connection, incident_id: str, *, actor_context: ActorContext) -> None:
     """Complete the task of an incident that is over, unless a person has."""
-    closed = connection.execute(
-        sa.update(tables.tasks)
-        .where(
-            _tasks.tenant_id.is_(None),
-            _tasks.idempotency_key == f"provider_incident:{incident_id}",
-            _tasks.status.in_(OPEN_TASK_STATUSES),
-        )
-        .values(
-            status=TaskStatus.COMPLETE,
-            completed_at=sa.func.now(),
-            updated_at=sa.func.now(),
-            version=_tasks.version + 1,
-        )
-        .returning(_tasks.id)
-    ).first()
-    if closed is not None:
-        write_audit(
-            connection,
-            tenant_id=None,
-            actor_context=actor_context,
-            entries=[
-                AuditEntry(
-                    action=AuditAction.UPDATE_TASK,
-                    resource_type="task",
-                    resource_id=closed.id,
-                    metadata={"operation": "complete", "to_status": TaskStatus.COMPLETE},
-                )
-            ],
-        )
+    close_task(
+        connection,
+        tenant_id=None,
+        idempotency_key=f"provider_incident:{incident_id}",
+        actor_context=actor_context,
+    )
