@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from lifecycle import tables
 from lifecycle.kinds import ActionResult, CaseAction
-from lifecycle.notion.columns import GATE, IDENTITY, STAGE, VERDICT
+from lifecycle.notion.columns import GATE, STAGE, VERDICT
 from lifecycle.notion.due_pages import BATCH, is_due, with_pages
 from lifecycle.notion.kinds import NotionKind
 from lifecycle.notion.page_writer import Wanted
@@ -81,7 +81,6 @@ def _runs_of(connection: sa.Connection, case: sa.Row[Any]) -> Sequence[str]:
 
 
 def _wanted(case: sa.Row[Any], runs: Sequence[str], options: LifecycleOptions) -> Wanted:
-    id_column, same = IDENTITY[NotionKind.CASE]
     return Wanted(
         kind=NotionKind.CASE,
         tenant_id=case.tenant_id,
@@ -112,8 +111,5 @@ def _wanted(case: sa.Row[Any], runs: Sequence[str], options: LifecycleOptions) -
                 "Resolved_At": case.resolved_at,
             },
         ),
-        id_column=id_column,
-        same=same,
-        shared=(STAGE, GATE, VERDICT),
         lock=case.lock,
     )

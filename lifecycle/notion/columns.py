@@ -115,3 +115,8 @@ IDENTITY: Mapping[NotionKind, tuple[str, tuple[str, ...]]] = {
     NotionKind.REVIEW: ("Report ID", ()),
     NotionKind.RUN: ("Run_ID", ("Tenant_ID", "Workflow_ID")),
 }
+
+#: Columns that people may change in Notion too, by kind.
+SHARED: Mapping[NotionKind, tuple[str, ...]] = {
+    kind: tuple(column.name for column in columns if column.shared) for kind, columns in COLUMNS.items()
+}

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
 from lifecycle.notion.client import NotionClient, Page
+from lifecycle.notion.columns import IDENTITY, SHARED
 from lifecycle.notion.faults import INVALID, OF_A_DATABASE, OF_ALL, NotionError, RefusedError, TryLaterError
 from lifecycle.notion.kinds import NotionKind, PageOutcome
 from lifecycle.notion.values import Content, Layout, as_text, decode_text, encode, is_shown, text
@@ -44,13 +45,23 @@ class Wanted:
     #: Grows with each change of the object.
     version: int
     content: Content
-    #: The column that names the object, and others that the same name may be told apart by.
-    id_column: str
-    same: Sequence[str] = ()
-    #: Columns that people may change in Notion too: written when ours changed, and not to take back theirs.
-    shared: Sequence[str] = ()
     #: Whether people may not edit it.
     lock: bool = False
+
+    @property
+    def id_column(self) -> str:
+        """The column that names the object."""
+        return IDENTITY[self.kind][0]
+
+    @property
+    def same(self) -> Sequence[str]:
+        """Columns that the same name may be told apart by."""
+        return IDENTITY[self.kind][1]
+
+    @property
+    def shared(self) -> Sequence[str]:
+        """Columns that people may change in Notion too: written when ours changed, and not to take back theirs."""
+        return SHARED[self.kind]
 
     @property
     def digest(self) -> str:

@@ -11,7 +11,6 @@ from lifecycle import tables
 from lifecycle.credits.reviews import read_review
 from lifecycle.credits.weekly_report import ScenarioSummary, SpikeRun, WeeklyReport
 from lifecycle.notion.client import Properties
-from lifecycle.notion.columns import IDENTITY
 from lifecycle.notion.due_pages import BATCH, is_due, with_pages
 from lifecycle.notion.kinds import NotionKind
 from lifecycle.notion.page_writer import Wanted
@@ -48,7 +47,6 @@ def _wanted(connection: sa.Connection, row: sa.Row[Any], options: LifecycleOptio
     read = read_review(connection, iso_week=row.iso_week, tenant_id=row.tenant_id, revision=row.revision)
     assert read is not None
     report = read[1]
-    id_column, same = IDENTITY[NotionKind.REVIEW]
     totals = report.summary_stats
     return Wanted(
         kind=NotionKind.REVIEW,
@@ -75,8 +73,6 @@ def _wanted(connection: sa.Connection, row: sa.Row[Any], options: LifecycleOptio
             },
             children=tuple(_blocks(report)),
         ),
-        id_column=id_column,
-        same=same,
     )
 
 

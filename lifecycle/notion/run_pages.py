@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from lifecycle import tables
 from lifecycle.kinds import CaseAction, CaseSeverity
 from lifecycle.notion.backlog import heads_and_cursors, position
-from lifecycle.notion.columns import IDENTITY, RUN_STATUSES
+from lifecycle.notion.columns import RUN_STATUSES
 from lifecycle.notion.due_pages import BATCH, with_pages
 from lifecycle.notion.kinds import NotionCursor, NotionKind
 from lifecycle.notion.page_writer import Wanted
@@ -116,7 +116,6 @@ def _distinct(rows: sa.CursorResult[Any]) -> list[Wanted]:
 
 
 def _wanted(run: sa.Row[Any]) -> Wanted:
-    id_column, same = IDENTITY[NotionKind.RUN]
     link = run.artifacts_link
     return Wanted(
         kind=NotionKind.RUN,
@@ -149,8 +148,6 @@ def _wanted(run: sa.Row[Any]) -> Wanted:
                 "Variance_Multiplier": run.variance_multiplier,
             },
         ),
-        id_column=id_column,
-        same=same,
         lock=CaseAction.PAGE_LOCK in run.actions,
     )
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from lifecycle import tables
 from lifecycle.credits.evidence_hygiene import MODE, TITLE
 from lifecycle.kinds import TaskKind
-from lifecycle.notion.columns import IDENTITY, TASK_STATUSES
+from lifecycle.notion.columns import TASK_STATUSES
 from lifecycle.notion.due_pages import BATCH, is_due, with_pages
 from lifecycle.notion.kinds import NotionKind
 from lifecycle.notion.page_writer import Wanted
@@ -63,7 +63,6 @@ def _with_case(tenant: sa.ColumnElement[Any], case: sa.ColumnElement[Any], table
 
 
 def _task(row: sa.Row[Any]) -> Wanted:
-    id_column, same = IDENTITY[NotionKind.TASK]
     return Wanted(
         kind=NotionKind.TASK,
         tenant_id=row.tenant_id,
@@ -79,13 +78,10 @@ def _task(row: sa.Row[Any]) -> Wanted:
                 "Mode": row.mode or MODE,
             },
         ),
-        id_column=id_column,
-        same=same,
     )
 
 
 def _receipt(row: sa.Row[Any]) -> Wanted:
-    id_column, same = IDENTITY[NotionKind.RECEIPT]
     return Wanted(
         kind=NotionKind.RECEIPT,
         tenant_id=row.tenant_id,
@@ -102,8 +98,6 @@ def _receipt(row: sa.Row[Any]) -> Wanted:
                 "Run At": row.created_at,
             },
         ),
-        id_column=id_column,
-        same=same,
     )
 
 
