@@ -8,7 +8,6 @@ takes of this process and of the server, which say the same on a busy machine.
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
 
+from benchmarks.processor_time import parent_of, processor_time
 from cli.embedded.postgres import EmbeddedPostgres
 from dataflows.credit_runs import BaselineSource, CreditAction, CreditRun, Likelihood, Severity
 from dataflows.engine.garbage import settle
@@ -62,7 +62,7 @@ class Meter:
     def __init__(self, engine: sa.Engine, ours: Callable[[], float] = time.process_time) -> None:
         with engine.connect() as connection:
             backend: int = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
-        self._postmaster = _process(backend)[0]
+        self._postmaster = parent_of(backend)
         self._ours = ours
 
     def __call__(self, step: Callable[[], int]) -> dict[str, float]:
@@ -73,13 +73,7 @@ class Meter:
 
     def read(self) -> tuple[float, float, float]:
         """Seconds so far: by the clock, of our processor time, of the server's."""
-        return time.perf_counter(), self._ours(), self._server()
-
-    def _server(self) -> float:
-        """Seconds of all the server's processes; those that ended count with their parent."""
-        ours = [_process(int(one.name)) for one in Path("/proc").iterdir() if one.name.isdigit()]
-        _, own, ended = _process(self._postmaster)
-        return own + ended + sum(seconds for parent, seconds, _ in ours if parent == self._postmaster)
+        return time.perf_counter(), self._ours(), processor_time(self._postmaster)
 
 
 def per_run(runs: int, begun: Iterable[float], ended: Iterable[float]) -> dict[str, float]:
@@ -90,16 +84,6 @@ def per_run(runs: int, begun: Iterable[float], ended: Iterable[float]) -> dict[s
         "own_cpu_us_a_run": round(own / runs * 1e6, 1),
         "server_cpu_us_a_run": round(server / runs * 1e6, 1),
     }
-
-
-def _process(process: int) -> tuple[int, float, float]:
-    """Its parent, the seconds it has worked, and those of its ended children; zeros when it is gone."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0, 0, 0
-    user, system, childrens_user, childrens_system = (int(field) / os.sysconf("SC_CLK_TCK") for field in fields[11:15])
-    return int(fields[1]), user + system, childrens_user + childrens_system
 
 
 def main() -> None:
