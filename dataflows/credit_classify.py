@@ -5,7 +5,7 @@ The record's names are snake_case or PascalCase_With_Underscores, as the automat
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from math import isfinite
@@ -202,7 +202,9 @@ def read_record(document: object) -> CreditRecord:
 
 def classify_record(record: CreditRecord, profile: Profile, baseline: Decimal | None = None) -> Classified:
     """Classify a record, against `baseline` or the one that it names itself."""
-    compared = next((given for given in (baseline, *_own_baselines(record, profile)) if given is not None), None)
+    compared = record.baseline_expected_credits if baseline is None else baseline
+    if compared is None and profile.takes_short_baseline:
+        compared = record.baseline
     if compared is not None and compared <= 0:
         compared = None
     found: Classification = classify(record, record.credits_total, compared, profile)
@@ -218,12 +220,6 @@ def classify_record(record: CreditRecord, profile: Profile, baseline: Decimal | 
         baseline_credits=None if compared is None else float(compared),
         baseline_source=BaselineSource.NONE if compared is None else BaselineSource.GIVEN,
     )
-
-
-def _own_baselines(record: CreditRecord, profile: Profile) -> Iterable[Decimal | None]:
-    yield record.baseline_expected_credits
-    if profile.takes_short_baseline:
-        yield record.baseline
 
 
 def parse_baseline(text: str) -> Decimal:
