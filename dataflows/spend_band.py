@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from dataflows.detectors.spend_drift import Rise
-from dataflows.detectors.spend_series import HOURS_A_DAY, Expected, Series
+from dataflows.detectors.spend_series import Expected, Series, ends_day
 from dataflows.times import EPOCH
 
 _HOUR = timedelta(hours=1)
@@ -31,7 +31,7 @@ def expected_of(begin: datetime, hours: Sequence[tuple[float, int, float]]) -> B
         at = EPOCH + hour * _HOUR
         bands.hours.append(series.expected(hour, at) if series.is_known else None)
         series.judge(hour, at, total, runs, dearest)
-        if (hour + 1) % HOURS_A_DAY == 0:
+        if ends_day(hour):
             series.end_day(hour)
             bands.days.append(series.drift.compared())
     return bands

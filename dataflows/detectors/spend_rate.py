@@ -14,8 +14,8 @@ import msgspec
 
 from dataflows.decisions import MAX_EVIDENCE, Decision, DecisionKind, ReasonCode, decision_id
 from dataflows.detectors.spend_drift import DAYS_A_WEEK, Rise
-from dataflows.detectors.spend_rate_core import ALARM
-from dataflows.detectors.spend_series import DEAREST, HOURS_A_DAY, Burst, Hour, Series, Spent, packed, unpacked
+from dataflows.detectors.spend_rate_core import ALARM, HOURS_A_DAY
+from dataflows.detectors.spend_series import DEAREST, Burst, Hour, Series, Spent, ends_day, packed, unpacked
 from dataflows.events import RunEvent
 from dataflows.times import EPOCH, from_micros
 
@@ -108,7 +108,7 @@ class SpendAnomalies:
             everyones = (packed(*unpacked(run, name)) for name, spent in current.items() for run in spent.dearest)
             dearest_of_all = [unpacked(run) for run in nlargest(DEAREST, everyones)]
             yield self._told_burst(tenant, None, burst, total, runs, dearest_of_all)
-        if (hour + 1) % HOURS_A_DAY == 0:
+        if ends_day(hour):
             yield from self._end_day(tenant)
 
     def _end_day(self, tenant: Tenant) -> Iterable[Decision]:

@@ -56,9 +56,9 @@ ROUNDING = 1e-12
 LARGEST = 1e300
 SMALLEST = 1e-300
 
-HOURS = 24
+HOURS_A_DAY = 24
 WEEK_HOURS = 168
-SLOTS = HOURS + WEEK_HOURS
+SLOTS = HOURS_A_DAY + WEEK_HOURS
 
 #: How a number is remembered: packed, as a list of objects would take four times as much.
 NUMBER = Struct("<d")
@@ -130,7 +130,7 @@ class Usual(msgspec.Struct, array_like=True, gc=False):
     def expected(self, at: datetime) -> float | None:
         """What this hour of the week usually brings; None before anything is known of it."""
         hour = at.hour
-        slot = HOURS + at.weekday() * HOURS + hour
+        slot = HOURS_A_DAY + at.weekday() * HOURS_A_DAY + hour
         if self.points[slot]:
             return self._mean(slot)
         return self._mean(hour) if self.points[hour] else None
@@ -138,7 +138,7 @@ class Usual(msgspec.Struct, array_like=True, gc=False):
     def learn(self, at: datetime, value: float) -> float:
         """Take in a value; return how far it was from what was expected of its hour."""
         hour = at.hour
-        slot = HOURS + at.weekday() * HOURS + hour
+        slot = HOURS_A_DAY + at.weekday() * HOURS_A_DAY + hour
         mean = self._mean(hour)
         self._learn(hour, mean, value - mean, DAILY_WEIGHT)
         if not self.points[slot]:

@@ -11,9 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from dataflows.detectors.spend_drift import DAYS_A_WEEK, Drift, Rise
-from dataflows.detectors.spend_rate_core import ALARM, NUMBER, WEEK_HOURS, SpendRate
-
-HOURS_A_DAY = 24
+from dataflows.detectors.spend_rate_core import ALARM, HOURS_A_DAY, NUMBER, WEEK_HOURS, SpendRate
 
 #: A burst matters from this multiple of the usual on, and from this many mean errors of such hours above it.
 BURST_MULTIPLE = 1.5
@@ -74,6 +72,11 @@ class Hour(msgspec.Struct, array_like=True, gc=False):
         insort(dearest, packed(credits_, time, event_id, execution_id))
         if is_full:
             del dearest[0]
+
+
+def ends_day(hour: int) -> bool:
+    """Whether an hour, of those since the epoch, is the last one of its day."""
+    return (hour + 1) % HOURS_A_DAY == 0
 
 
 class Expected(NamedTuple):
