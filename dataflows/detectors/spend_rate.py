@@ -7,7 +7,7 @@ too little for any hour or day to show it (`drift`). The tenant's own sums show 
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, timedelta
+from datetime import timedelta
 from heapq import nlargest
 
 import msgspec
@@ -192,7 +192,7 @@ class SpendAnomalies:
                         "execution_id": one.execution_id,
                         "workflow_id": one.workflow_id,
                         "credits": one.credits,
-                        "occurred_at": from_micros(one.time).astimezone(UTC).isoformat(),
+                        "occurred_at": from_micros(one.time).isoformat(),
                     }
                     for one in dearest
                 ],
