@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
+from api.console.amounts import show_amount
+
 WIDTH, HEIGHT = 720, 200
 _LEFT, _BOTTOM, _TOP = 64, 24, 12
 _ROOM = HEIGHT - _BOTTOM - _TOP
@@ -93,6 +95,20 @@ class Frame:
         """Where a column begins, or a place within one."""
         return round(_LEFT + self.slot * column, 1)
 
+    def column(self, number: int, value: Decimal, label: str, below: str, *, is_marked: bool) -> Column:
+        """The column of a value; one that goes beyond the drawing is cut off."""
+        shown = min(value, self.top)
+        return Column(
+            x=self.x(number + 0.15),
+            y=self.y(shown),
+            width=round(self.slot * 0.7, 1),
+            height=self.height(shown),
+            label=label,
+            below=below,
+            value=show_amount(value),
+            is_marked=is_marked,
+        )
+
     def lines(self) -> list[Line]:
         """Those at round values."""
         count = int((self.top / self.step).to_integral_value())
@@ -106,12 +122,6 @@ def frame(most: Decimal, count: int) -> Frame:
     return Frame(top=top, step=step, slot=(WIDTH - _LEFT) / count)
 
 
-def amount(value: Decimal) -> str:
-    """A value as it is read out."""
-    text = f"{value:,.2f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def columns(title: str, values: Sequence[tuple[str, Decimal]], *, marked: str | None = None) -> Chart | None:
     """A chart of labelled values, none of them negative; None where there is nothing to see."""
     most = max((value for _, value in values), default=Decimal(0))
@@ -122,16 +132,7 @@ def columns(title: str, values: Sequence[tuple[str, Decimal]], *, marked: str | 
     return Chart(
         title=title,
         columns=[
-            Column(
-                x=sheet.x(number + 0.15),
-                y=sheet.y(value),
-                width=round(sheet.slot * 0.7, 1),
-                height=sheet.height(value),
-                label=label,
-                below=label if number % every == 0 else "",
-                value=amount(value),
-                is_marked=label == marked,
-            )
+            sheet.column(number, value, label, label if number % every == 0 else "", is_marked=label == marked)
             for number, (label, value) in enumerate(values)
         ],
         lines=sheet.lines(),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
@@ -15,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 from api import csrf
 from api.console import notices, words
+from api.console.amounts import show_amount
 from api.console.links import link_pages
 from api.console.times import show_age, show_duration, show_time
 from api.console.visitor import parts_of
@@ -33,12 +33,6 @@ def _version_link(version_id: str) -> str:
     return f"/console/automations/{quote(version_id, safe='')}"
 
 
-def _amount(number: Decimal) -> str:
-    """An amount of credits: all of its digits up to the second behind the point."""
-    text = f"{number:,.2f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 _environment = Environment(
     loader=FileSystemLoader(str(files("api") / "templates")),
     autoescape=True,
@@ -48,7 +42,7 @@ _environment = Environment(
 )
 _environment.filters.update(age=_age, when=_when, duration=show_duration, call=words.call, actor=words.call_actor)
 _environment.filters["version_link"] = _version_link
-_environment.filters["amount"] = _amount
+_environment.filters["amount"] = show_amount
 _environment.filters["link_pages"] = link_pages
 _environment.globals["words"] = words
 

@@ -12,7 +12,8 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 from starlette.responses import Response
 
-from api.console.charts import Chart, amount
+from api.console.amounts import show_amount
+from api.console.charts import Chart
 from api.console.pages import page
 from api.console.timelines import Point, timeline
 from api.console.visitor import VisitorOfRequest
@@ -148,8 +149,8 @@ def _drawing(rows: Sequence[Row], *, is_hourly: bool) -> Chart | None:
     most = max(rows, key=lambda row: row.credits)
     name = "hour" if is_hourly else "day"
     summary = (
-        f"{len(rows)} {name}s from {rows[0].begin:%d %b %Y} to {rows[-1].begin:%d %b %Y}; most, {amount(most.credits)}"
-        f" credits, on {most.begin:{'%d %b at %H:%M' if is_hourly else '%d %b'}};"
+        f"{len(rows)} {name}s from {rows[0].begin:%d %b %Y} to {rows[-1].begin:%d %b %Y};"
+        f" most, {show_amount(most.credits)} credits, on {most.begin:{'%d %b at %H:%M' if is_hourly else '%d %b'}};"
         f" {sum(bool(row.told) for row in rows)} told as an anomaly,"
         f" {sum(row.incidents > 0 for row in rows)} with incidents"
     )

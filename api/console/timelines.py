@@ -6,7 +6,8 @@ from decimal import Decimal
 from itertools import groupby
 from typing import TypeVar
 
-from api.console.charts import WIDTH, Chart, Column, Dot, Frame, Note, amount, frame
+from api.console.amounts import show_amount
+from api.console.charts import WIDTH, Chart, Dot, Frame, Note, frame
 
 T = TypeVar("T")
 
@@ -44,16 +45,7 @@ def timeline(title: str, points: Sequence[Point], summary: str) -> Chart | None:
     return Chart(
         title=title,
         columns=[
-            Column(
-                x=sheet.x(number + 0.15),
-                y=sheet.y(min(one.value, sheet.top)),
-                width=round(sheet.slot * 0.7, 1),
-                height=sheet.height(min(one.value, sheet.top)),
-                label=one.label,
-                below=one.below,
-                value=amount(one.value),
-                is_marked=one.is_told,
-            )
+            sheet.column(number, one.value, one.label, one.below, is_marked=one.is_told)
             for number, one in enumerate(points)
         ],
         lines=sheet.lines(),
@@ -86,7 +78,7 @@ def _notes(points: Sequence[Point], sheet: Frame) -> Iterator[Note]:
         number, value = max(stretch, key=lambda pair: pair[1])
         is_left = sheet.x(number) > WIDTH / 2
         edge = stretch[0][0] - 0.5 if is_left else stretch[-1][0] + 1.5
-        yield Note(x=sheet.x(edge), y=sheet.y(sheet.top) + 10, text=amount(value), is_left=is_left)
+        yield Note(x=sheet.x(edge), y=sheet.y(sheet.top) + 10, text=show_amount(value), is_left=is_left)
 
 
 def _stretches(values: Sequence[T | None]) -> Iterator[list[tuple[int, T]]]:
