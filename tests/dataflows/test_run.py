@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 from benchmarks.events import write_events
 from dataflows.engine.cluster import open_recovery
+from tests.dataflows.killed_runs import run_through_kills
 from tests.given import encode, ended
 from tests.given import time as time_of
 from tests.reference.streams import generate
@@ -78,21 +78,11 @@ def test_run_decides_what_detect_decides(
 def test_kill_at_any_moment_and_start_again(
     options: Sequence[str], events: Path, expected: dict[str, object], tmp_path: Path
 ) -> None:
-    out = tmp_path / "out.ndjson"
-    command = _command(events, out, "--snapshot-interval", "100ms", *options)
-    rng = random.Random(len(options))
-    kills = 0
-    for _ in range(8):
-        process = subprocess.Popen(command, start_new_session=True)
-        try:
-            process.wait(timeout=rng.uniform(0.5, 1.2))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-    subprocess.run(command, check=True)
-    assert kills > 0
-    assert _decisions(out) == expected
+    def command_in(folder: Path) -> list[str]:
+        return _command(events, folder / "out.ndjson", "--snapshot-interval", "100ms", *options)
+
+    killed = run_through_kills(command_in, tmp_path, starts=8, seed=len(options))
+    assert _decisions(killed / "out.ndjson") == expected
 
 
 def test_one_dead_process_of_a_cluster_is_started_again(

@@ -1,8 +1,5 @@
 """`breakwater run` judges runs with credits as `breakwater detect` does, in all lanes and whatever kills it."""
 
-import os
-import random
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +10,7 @@ import pytest
 from dataflows.credit_runs import CreditRun, decode_credit_run
 from dataflows.decisions import decode_decision
 from tests.dataflows.credits_given import Line, encoded, some_weeks
+from tests.dataflows.killed_runs import run_through_kills
 
 BREAKWATER = (sys.executable, "-m", "cli")
 
@@ -77,18 +75,11 @@ def test_scenarios_are_judged_across_lanes(parts: int, options: Sequence[str], t
 def test_kill_at_any_moment_and_start_again(options: Sequence[str], tmp_path: Path) -> None:
     lines = some_weeks(2, steps=25_000)
     expected = _detected(lines, tmp_path)
-    out, records = tmp_path / "out.ndjson", tmp_path / "runs.ndjson"
     source = _parted(lines, tmp_path / "parts", 3)
-    command = _command(source, out, records, "--snapshot-interval", "50ms", *options)
-    rng, kills = random.Random(len(options)), 0
-    for _ in range(6):
-        process = subprocess.Popen(command, start_new_session=True)
-        try:
-            process.wait(timeout=rng.uniform(0.8, 1.8))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-    subprocess.run(command, check=True)
-    assert kills > 0
-    assert _said(out, records) == expected
+
+    def command_in(folder: Path) -> list[str]:
+        out, records = folder / "out.ndjson", folder / "runs.ndjson"
+        return _command(source, out, records, "--snapshot-interval", "50ms", *options)
+
+    killed = run_through_kills(command_in, tmp_path, starts=6, seed=len(options))
+    assert _said(killed / "out.ndjson", killed / "runs.ndjson") == expected

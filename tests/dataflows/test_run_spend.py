@@ -1,9 +1,7 @@
 """`breakwater run` says of spending what `breakwater detect` says, in all lanes and whatever kills it."""
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ import pytest
 
 from dataflows.decisions import Decision, decode_decision
 from tests.dataflows.credits_given import Line, encoded, ended
+from tests.dataflows.killed_runs import run_through_kills
 from tests.dataflows.test_spend_stream import DAY, small_rises
 
 BREAKWATER = (sys.executable, "-m", "cli")
@@ -64,18 +63,11 @@ def _parted(lines: Sequence[Line], folder: Path) -> Path:
 def test_kill_at_any_moment_and_start_again(options: Sequence[str], tmp_path: Path) -> None:
     lines = _lines()
     expected = _detected(lines, tmp_path)
-    out, source = tmp_path / "out.ndjson", _parted(lines, tmp_path / "parts")
-    command = [*BREAKWATER, "run", "--source", f"file:{source}", "--sink", f"file:{out}"]
-    command += ["--recovery", str(tmp_path / "recovery"), "--snapshot-interval", "50ms", *options]
-    rng, kills = random.Random(len(options)), 0
-    for _ in range(4):
-        process = subprocess.Popen(command, start_new_session=True)
-        try:
-            process.wait(timeout=rng.uniform(1.2, 2.6))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-    subprocess.run(command, check=True)
-    assert kills > 0
-    assert _anomalies(out) == expected
+    source = _parted(lines, tmp_path / "parts")
+
+    def command_in(folder: Path) -> list[str]:
+        to = ["--sink", f"file:{folder / 'out.ndjson'}", "--recovery", str(folder / "recovery")]
+        return [*BREAKWATER, "run", "--source", f"file:{source}", *to, "--snapshot-interval", "50ms", *options]
+
+    killed = run_through_kills(command_in, tmp_path, starts=4, seed=len(options))
+    assert _anomalies(killed / "out.ndjson") == expected
