@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.settings import NotionAccess
-from lifecycle.notion.client import NotionClient, Schema
+from lifecycle.notion.client import NotionClient
 from lifecycle.notion.columns import COLUMNS
 from lifecycle.notion.faults import NotionError
 from lifecycle.notion.kinds import NotionKind
@@ -74,13 +74,10 @@ def _addable(notion: NotionClient, access: NotionAccess, layout: Layout) -> dict
     """The missing columns in Notion's form; a relation to cases only where there is a database of cases."""
     added: dict[str, Any] = {}
     for column in layout.missing:
-        kind = column.type.value[0]
-        added[column.name] = {kind: {}}
-        if column.type is ColumnType.PAGES:
-            if access.cases is None:
-                del added[column.name]
-                continue
-            cases: Schema = notion.read_schema(access.cases)
+        if column.type is not ColumnType.PAGES:
+            added[column.name] = {column.type.value[0]: {}}
+        elif access.cases is not None:
+            cases = notion.read_schema(access.cases)
             added[column.name] = {
                 "relation": {"data_source_id": cases.id, "type": "single_property", "single_property": {}}
             }

@@ -33,7 +33,9 @@ def with_pages(
 def is_due(version: sa.ColumnElement[Any], also: sa.ColumnElement[bool] | None = None) -> sa.ColumnElement[bool]:
     """Whether a page does not show this version, or `also` holds, and it may be tried."""
     outdated = _pages.object_version.is_distinct_from(version)
-    return sa.and_(
-        outdated if also is None else sa.or_(outdated, also),
-        sa.or_(_pages.not_before.is_(None), _pages.not_before <= sa.func.clock_timestamp()),
-    )
+    return sa.and_(outdated if also is None else sa.or_(outdated, also), may_be_tried())
+
+
+def may_be_tried() -> sa.ColumnElement[bool]:
+    """Whether a page is not left alone after a try in vain."""
+    return sa.or_(_pages.not_before.is_(None), _pages.not_before <= sa.func.clock_timestamp())

@@ -11,7 +11,7 @@ from lifecycle import tables
 from lifecycle.kinds import CaseAction, CaseSeverity
 from lifecycle.notion.backlog import heads_and_cursors, position
 from lifecycle.notion.columns import RUN_STATUSES
-from lifecycle.notion.due_pages import BATCH, with_pages
+from lifecycle.notion.due_pages import BATCH, may_be_tried, with_pages
 from lifecycle.notion.kinds import NotionCursor, NotionKind
 from lifecycle.notion.page_writer import Wanted
 from lifecycle.notion.values import Content
@@ -54,7 +54,8 @@ def _of_cases(connection: sa.Connection) -> list[Wanted]:
     due = connection.execute(
         query.where(_joined.severity == CaseSeverity.SEV0, _pages.id.is_(None)).order_by(_joined.joined_at).limit(BATCH)
     )
-    return _distinct(due)
+    # A run may be of two cases, when one was reopened.
+    return list({(row.tenant_id, row.seq): _wanted(row) for row in due}.values())
 
 
 def _to_repeat(connection: sa.Connection) -> list[Wanted]:
@@ -67,12 +68,12 @@ def _to_repeat(connection: sa.Connection) -> list[Wanted]:
         .where(
             _pages.kind == NotionKind.RUN,
             _pages.digest.is_(None),
-            sa.or_(_pages.not_before.is_(None), _pages.not_before <= sa.func.clock_timestamp()),
+            may_be_tried(),
         )
         .order_by(_pages.not_before)
         .limit(BATCH)
     )
-    return _distinct(due)
+    return [_wanted(row) for row in due]
 
 
 def _next(connection: sa.Connection, severities: Sequence[str]) -> list[Wanted]:
@@ -108,11 +109,6 @@ def _next(connection: sa.Connection, severities: Sequence[str]) -> list[Wanted]:
 
 def _object_id() -> sa.ColumnElement[str]:
     return sa.cast(_runs.seq, sa.Text)
-
-
-def _distinct(rows: sa.CursorResult[Any]) -> list[Wanted]:
-    """A run may be of two cases, when one was reopened."""
-    return list({(row.tenant_id, row.seq): _wanted(row) for row in rows}.values())
 
 
 def _wanted(run: sa.Row[Any]) -> Wanted:

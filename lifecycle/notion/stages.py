@@ -23,6 +23,7 @@ from lifecycle.credits.case_changes import CaseChange, change_case
 from lifecycle.errors import LifecycleError
 from lifecycle.notion.client import NotionClient
 from lifecycle.notion.columns import GATE, STAGE, VERDICT
+from lifecycle.notion.due_pages import with_pages
 from lifecycle.notion.kinds import NotionCursor, NotionKind, StageOutcome
 from lifecycle.notion.values import Layout, decode_text, is_shown
 
@@ -164,18 +165,12 @@ def _find_case(connection: sa.Connection, page: ChangedPage) -> sa.Row[Any] | No
 
     A page that names a case which has another page is a copy: it is nobody's.
     """
-    query = (
-        sa.select(tables.credit_cases, _pages.seen, _pages.page_id)
-        .outerjoin(
-            tables.notion_pages,
-            sa.and_(
-                _pages.kind == NotionKind.CASE,
-                _pages.tenant_id == _cases.tenant_id,
-                _pages.object_id == sa.cast(_cases.id, sa.Text),
-            ),
-        )
-        .with_for_update(of=tables.credit_cases)
-    )
+    query = with_pages(
+        sa.select(tables.credit_cases, _pages.seen, _pages.page_id),
+        NotionKind.CASE,
+        _cases.tenant_id,
+        sa.cast(_cases.id, sa.Text),
+    ).with_for_update(of=tables.credit_cases)
     known = connection.execute(query.where(_pages.page_id == page.page_id)).first()
     if known is not None or not page.case_id:
         return known

@@ -25,7 +25,8 @@ _PRIORITIES = {"critical": "P0", "high": "P1", "medium": "P2", "low": "P3"}
 
 def due_tasks(connection: sa.Connection, *, with_cases: bool) -> list[Wanted]:
     """Tasks whose pages are not up to date, the oldest first; at most `BATCH`."""
-    query = with_pages(_with_case(_tasks.tenant_id, _tasks.episode_id, tables.tasks), *_of_task())
+    tasks = _with_case(_tasks.tenant_id, _tasks.episode_id, tables.tasks)
+    query = with_pages(tasks, NotionKind.TASK, _tasks.tenant_id, sa.cast(_tasks.id, sa.Text))
     query = query.where(_tasks.kind == TaskKind.EVIDENCE_HYGIENE, is_due(_tasks.version))
     if with_cases:
         query = query.where(_case_pages.c.page_id.is_not(None))
@@ -34,19 +35,12 @@ def due_tasks(connection: sa.Connection, *, with_cases: bool) -> list[Wanted]:
 
 def due_receipts(connection: sa.Connection, *, with_cases: bool) -> list[Wanted]:
     """Receipts without a page, the oldest first; at most `BATCH`."""
-    query = with_pages(_with_case(_receipts.tenant_id, _receipts.case_id, tables.run_receipts), *_of_receipt())
+    receipts = _with_case(_receipts.tenant_id, _receipts.case_id, tables.run_receipts)
+    query = with_pages(receipts, NotionKind.RECEIPT, _receipts.tenant_id, sa.cast(_receipts.id, sa.Text))
     query = query.where(is_due(sa.literal(1)))
     if with_cases:
         query = query.where(_case_pages.c.page_id.is_not(None))
     return [_receipt(row) for row in connection.execute(query.order_by(_receipts.id).limit(BATCH))]
-
-
-def _of_task() -> tuple[NotionKind, sa.ColumnElement[Any], sa.ColumnElement[Any]]:
-    return NotionKind.TASK, _tasks.tenant_id, sa.cast(_tasks.id, sa.Text)
-
-
-def _of_receipt() -> tuple[NotionKind, sa.ColumnElement[Any], sa.ColumnElement[Any]]:
-    return NotionKind.RECEIPT, _receipts.tenant_id, sa.cast(_receipts.id, sa.Text)
 
 
 def _with_case(tenant: sa.ColumnElement[Any], case: sa.ColumnElement[Any], table: sa.Table) -> sa.Select[Any]:

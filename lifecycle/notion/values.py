@@ -6,7 +6,7 @@ gives them; a column that a database does not have is left out. So databases mad
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -111,7 +111,7 @@ def encode(content: Content, layout: Layout, names: Sequence[str] | None = None)
             if encoded is not None:
                 properties[there] = encoded
     if names is None and layout.title_is_free:
-        properties[layout.title] = {"title": _pieces(content.title)}
+        properties[layout.title] = {"title": text(content.title)}
     return properties
 
 
@@ -119,7 +119,7 @@ def _encode(value: Value, property_: Property) -> dict[str, Any] | None:
     """None leaves the column as it is."""
     match property_.type:
         case "title" | "rich_text" as kind:
-            return {kind: _pieces(as_text(value))}
+            return {kind: text(as_text(value))}
         case "select":
             option = as_option(as_text(value))
             return {"select": {"name": option} if option else None}
@@ -190,17 +190,11 @@ def as_option(name: str) -> str:
 
 
 def text(value: str) -> list[dict[str, Any]]:
-    """A text in Notion's form."""
-    return _pieces(value)
-
-
-def _pieces(value: str) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": {"content": piece}} for piece in _cut(value)]
-
-
-def _cut(value: str) -> Iterator[str]:
-    for begin in range(0, min(len(value), _PIECE * _MAX_PIECES), _PIECE):
-        yield value[begin : begin + _PIECE]
+    """A text in Notion's form, cut off where it is too long for Notion."""
+    return [
+        {"type": "text", "text": {"content": value[begin : begin + _PIECE]}}
+        for begin in range(0, min(len(value), _PIECE * _MAX_PIECES), _PIECE)
+    ]
 
 
 def _listed(value: Value) -> Sequence[str]:
