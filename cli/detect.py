@@ -3,8 +3,7 @@
 import os
 import sys
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +25,7 @@ from cli.options import (
 from config.auth_errors import load_auth_errors
 from config.credit_profiles import load_profile
 from dataflows.credit_runs import CreditRun, encode_credit_run
-from dataflows.dead_letters import DeadLetter, DeadLetterCode, encode_dead_letter
+from dataflows.dead_letters import DeadLetter, encode_dead_letter
 from dataflows.decisions import encode_decision
 from dataflows.engine.detector_sets import CreditFactory, DetectorFactory
 from dataflows.engine.garbage import settle
@@ -62,13 +61,11 @@ def detect(
     approved = read_baselines_option(baselines)
     end = _time(until)
     settle()
-    refused: Counter[DeadLetterCode] = Counter()
     with ExitStack() as stack:
         decisions_to = stack.enter_context(_writer(output))
         dead_letters_to = stack.enter_context(_writer(str(dead_letters))) if dead_letters else None
 
         def refuse(dead_letter: DeadLetter) -> None:
-            refused[dead_letter.code] += 1
             if dead_letters_to is not None:
                 dead_letters_to.write(encode_dead_letter(dead_letter, datetime.now(UTC)))
 
@@ -94,7 +91,7 @@ def detect(
             with _writer(str(summary)) as summary_to:
                 summary_to.write(msgspec.json.format(msgspec.json.encode(replay.summary())))
     if dead_letters is None:
-        _tell_of_dead_letters(refused)
+        _tell_of_dead_letters(replay.dead_letters)
 
 
 class _Output:
@@ -137,10 +134,10 @@ def _feed(replay: Replay, name: str) -> None:
         _unreadable(name, error)
 
 
-def _tell_of_dead_letters(refused: Counter[DeadLetterCode]) -> None:
+def _tell_of_dead_letters(counts: Mapping[str, int]) -> None:
     """On a terminal, what would otherwise pass unseen; silence elsewhere."""
-    if refused and sys.stderr.isatty():
-        by_code = ", ".join(f"{code} {count:,}" for code, count in sorted(refused.items()))
+    if counts and sys.stderr.isatty():
+        by_code = ", ".join(f"{code} {count:,}" for code, count in counts.items())
         typer.echo(f"could not be used: {by_code}; --dead-letters FILE says which", err=True)
 
 

@@ -7,7 +7,7 @@ execution id).
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 from dataflows.credit_runs import CreditRun
@@ -68,6 +68,11 @@ class Replay:
         out.sort(key=lambda timed: (timed.due, timed.is_event, timed.execution_id, timed.arrival))
         self._say(out)
 
+    @property
+    def dead_letters(self) -> Mapping[str, int]:
+        """How many there were of each code, by its word."""
+        return dict(sorted(self._dead_letters.items()))
+
     def summary(self) -> dict[str, object]:
         """The counts of spec 20.7."""
         counts = self._lane.counts
@@ -75,7 +80,7 @@ class Replay:
             "events": counts.events,
             "duplicates": counts.duplicates,
             "late": counts.late,
-            "dead_letters": dict(sorted(self._dead_letters.items())),
+            "dead_letters": self.dead_letters,
             "decisions": dict(sorted(self._decisions.items())),
         }
 
