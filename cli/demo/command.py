@@ -15,7 +15,7 @@ import typer
 from cli.demo import cast
 from cli.demo.api_client import ApiClient
 from cli.demo.dead_letters import DeadLetterReader
-from cli.demo.ending import Ending, StopAsked
+from cli.demo.ending import Ending, StopAskedError
 from cli.demo.narration import SCENES, Line, Narrator, Scene, Tone
 from cli.demo.news import News
 from cli.demo.people import People
@@ -54,11 +54,9 @@ def demo(
     try:
         with ExitStack() as stack:
             mails: SimpleQueue[ReceivedMail] = SimpleQueue()
-            system = stack.enter_context(running(folder, port, mails.put, screen.say))
-            stack.callback(ending.ignore)
-            ending.only_note()
+            system = stack.enter_context(running(folder, port, mails.put, screen.say, ending.check))
             _play(screen, system, mails, ending, seed, None if seconds is None else timedelta(seconds=seconds))
-    except StopAsked:
+    except StopAskedError:
         pass
     except AlreadyRunningError:
         fail_usage(f"a demo is running in {folder} already")
@@ -139,8 +137,9 @@ def _scenes_due(scenes: list[Scene], since: timedelta) -> list[Line]:
 
 
 def _is_over(watch: Watch, since: timedelta) -> bool:
-    is_last_blocked = watch.blocked_for(cast.TRULY_REVOKED.version_id) is not None
-    return since > _STORY_END or (since > SCENES_END and is_last_blocked)
+    if since <= SCENES_END:
+        return False
+    return since > _STORY_END or watch.blocked_for(cast.TRULY_REVOKED.version_id) is not None
 
 
 def _totals(totals: Totals, sent: int) -> str:

@@ -79,20 +79,32 @@ class Stack:
 
 @contextmanager
 def running(
-    folder: Path, port: int | None, on_mail: Callable[[ReceivedMail], None], say: Callable[[str], None]
+    folder: Path,
+    port: int | None,
+    on_mail: Callable[[ReceivedMail], None],
+    say: Callable[[str], None],
+    check: Callable[[], None],
 ) -> Iterator[Stack]:
     """Start all of it, with a fresh database, recovery store and log; `say` is told what is being done.
 
-    `port` is the console's; None takes 8080, or a free one where that is taken. Raises what the servers raise when
-    they don't start: `ChildError`, `AlreadyRunningError`. Call it in the main thread.
+    `port` is the console's; None takes 8080, or a free one where that is taken. `check` is called between the steps
+    and while they wait; what it raises ends what was started. Raises what the servers raise when they don't start:
+    `ChildError`, `AlreadyRunningError`. Call it in the main thread.
     """
+
+    def up(is_up: bool) -> bool:
+        check()
+        return is_up
+
     with ExitStack() as stack:
         say("Starting PostgreSQL, Redis, a mail server, a Kafka broker and the automation platform, all embedded")
         postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres", fast=True))
+        check()
         for leftover in ("recovery", "mails", "logs"):
             shutil.rmtree(folder / leftover, ignore_errors=True)
             (folder / leftover).mkdir()
         redis = stack.enter_context(EmbeddedRedis())
+        check()
         smtp = stack.enter_context(SmtpSink(folder / "mails", on_mail))
         kafka = stack.enter_context(MockKafka())
         _make_topics(kafka)
@@ -102,6 +114,7 @@ def running(
             platform.workflows[workflow.workflow_id] = WorkflowState.ACTIVE if is_live else WorkflowState.INACTIVE
         say(f"Migrating a fresh database and filling in {len(cast.CUSTOMERS)} customers with their automations")
         database_url = _fresh_database(postgres)
+        check()
         say("Starting the monitor, the worker and the API")
         console_port = claim_console_port(stack) if port is None else port
         metrics_port = free_port()
@@ -129,8 +142,8 @@ def running(
             name: _start(stack, words, folder / "logs" / f"{name}.log", environment) for name, words in commands.items()
         }
         stack.callback(_stop_together, tuple(processes.values()))
-        processes["monitor"].wait_until(lambda: is_listening(metrics_port))
-        processes["api"].wait_until(lambda: _answers(f"{public_url}/readyz"))
+        processes["monitor"].wait_until(lambda: up(is_listening(metrics_port)))
+        processes["api"].wait_until(lambda: up(_answers(f"{public_url}/readyz")))
         yield Stack(
             database_url=database_url,
             bootstrap_servers=kafka.bootstrap_servers,

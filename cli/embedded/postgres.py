@@ -198,6 +198,8 @@ class EmbeddedPostgres:
             capture_output=True,
             text=True,
             check=False,
+            # Ctrl-C on a terminal reaches its owner alone.
+            start_new_session=True,
         )
         if made.returncode:
             raise ChildError(f"initdb ended with code {made.returncode}\n{made.stderr}")
