@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import typer
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from cli.database import AWAY
 from cli.options import fail_usage
 from config.settings import Settings
 from lifecycle.actors import ActorContext
@@ -98,7 +99,7 @@ def transaction(settings: Settings) -> Iterator[sa.Connection]:
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
             yield connection
     except OperationalError:
-        fail_work("the database can't be reached, or refuses this user")
+        fail_work(AWAY)
     except ProgrammingError as error:
         if not lacks_tables(error):
             raise

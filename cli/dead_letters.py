@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import sqlalchemy as sa
 import typer
 
+from cli.database import AWAY
 from cli.options import fail_usage
 from config.durations import parse_duration
 from config.settings import Settings, load_settings
@@ -244,7 +245,7 @@ def _database(settings: Settings) -> Iterator[sa.Engine]:
     try:
         yield engine
     except sa.exc.OperationalError:
-        fail_usage("the database can't be reached, or refuses this user")
+        fail_usage(AWAY)
     finally:
         engine.dispose()
 

@@ -12,6 +12,7 @@ import typer
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from cli.credit_work import WITHOUT_TABLES, lacks_tables
+from cli.database import AWAY
 from cli.options import fail_usage
 from config.database import make_engine
 from config.settings import load_settings
@@ -96,7 +97,7 @@ def _snapshot() -> Iterator[sa.Connection]:
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
             yield connection
     except OperationalError:
-        fail_usage("the database can't be reached, or refuses this user")
+        fail_usage(AWAY)
     except ProgrammingError as error:
         if not lacks_tables(error):
             raise

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 
 from cli.classify import read_input
 from cli.credit_work import By, fail_work, recorded, transaction
+from cli.database import AWAY
 from cli.options import fail_usage
 from config.durations import parse_duration
 from config.settings import Settings, load_settings
@@ -203,7 +204,7 @@ def _wait(settings: Settings, tenant: str, sent: Mapping[str, Any], patience: ti
     except TimeoutError:
         fail_work("the event was sent, but not judged in time; see whether the monitor runs")
     except sa.exc.OperationalError:
-        fail_work("the database can't be reached, or refuses this user")
+        fail_work(AWAY)
 
 
 def _judged(connection: sa.Connection, tenant: str, sent: Mapping[str, Any], end: float) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import OperationalError
 
+from cli.database import AWAY
 from cli.options import fail_usage
 from config.settings import load_settings
 from lifecycle.migrate import migrate as upgrade
@@ -21,5 +22,5 @@ def migrate(
         upgrade(url or load_settings().postgres.url.get_secret_value())
     except OperationalError:
         # The driver's own message may quote the address.
-        fail_usage("the database can't be reached, or refuses this user")
+        fail_usage(AWAY)
     typer.echo(f"at revision {newest_revision()}")

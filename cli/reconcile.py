@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import OperationalError
 
+from cli.database import AWAY
 from cli.options import fail_usage
 from config.database import make_engine
 from config.settings import load_settings
@@ -32,7 +33,7 @@ def reconcile(
         with engine.connect() as connection:
             waiting = len(list_open_intents(connection))
     except OperationalError:
-        fail_usage("the database can't be reached, or refuses this user")
+        fail_usage(AWAY)
     finally:
         platform.close()
         engine.dispose()

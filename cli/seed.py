@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import typer
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from cli.database import AWAY
 from cli.options import fail_usage
 from config.settings import load_settings
 from lifecycle.seed import UnusableSeedError, parse_document
@@ -34,7 +35,7 @@ def seed(
     except UnusableSeedError as error:
         fail_usage(f"{file}: {error}")
     except OperationalError:
-        fail_usage("the database can't be reached, or refuses this user")
+        fail_usage(AWAY)
     except DBAPIError as error:
         fail_usage(f"{file}: {_refusal(error)}")
     for table, count in added.items():
