@@ -8,10 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from lifecycle import tables
+from lifecycle.credits.case_changes import CaseChange, change_case
 from lifecycle.notion.client import NotionClient
 from lifecycle.notion.page_writer import Patience
 from lifecycle.notion.sync import NotionSync
 from lifecycle.options import LifecycleOptions
+from tests.lifecycle.cases_given import OPS_ADMIN
 from tests.lifecycle.notion_server import NotionServer
 
 OPTIONS = LifecycleOptions(public_url="https://bw.example", case_pages=True)
@@ -49,3 +51,10 @@ def wait_over(engine: sa.Engine) -> None:
             sa.update(tables.notion_pages).where(pages.attempt_at.is_not(None)).values(attempt_at=long_ago)
         )
         connection.execute(sa.update(tables.notion_outages).values(left_alone_until=long_ago))
+
+
+def change(engine: sa.Engine, **what: Any) -> None:
+    """Change the one case there is, as operations."""
+    with engine.begin() as connection:
+        case_id = connection.execute(sa.select(tables.credit_cases.c.case_id)).scalar_one()
+        change_case(connection, case_id=case_id, change=CaseChange(**what), actor_context=OPS_ADMIN)

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from itertools import count
@@ -17,12 +16,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lifecycle import tables
-from lifecycle.credits.case_changes import CaseChange, change_case
 from lifecycle.kinds import CaseStatus, RootCause
-from tests.lifecycle.cases_given import OPS_ADMIN, apply, case, incident, results
+from tests.lifecycle.cases_given import apply, case, incident, results
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.ledger_given import entry, spend
-from tests.lifecycle.notion_given import OPTIONS, PATIENT, SOON, sync, syncing, wait_over
+from tests.lifecycle.notion_given import OPTIONS, PATIENT, SOON, change, sync, syncing, wait_over
 from tests.lifecycle.notion_server import SCHEMAS, TOKEN, Asked, Failure, Mishap, NotionServer
 from tests.sinks.given import T0
 
@@ -30,21 +28,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def server() -> Iterator[NotionServer]:
-    with NotionServer() as running:
-        yield running
-
-
-@pytest.fixture
 def world(engine: sa.Engine) -> sa.Engine:
     given_world(engine)
     return engine
-
-
-def change(engine: sa.Engine, **what: Any) -> None:
-    with engine.begin() as connection:
-        case_id = connection.execute(sa.select(tables.credit_cases.c.case_id)).scalar_one()
-        change_case(connection, case_id=case_id, change=CaseChange(**what), actor_context=OPS_ADMIN)
 
 
 def page(engine: sa.Engine) -> Any:

@@ -2,7 +2,6 @@
 
 import logging
 import socket
-from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 
@@ -13,12 +12,6 @@ from lifecycle.notion.client import NotionClient
 from lifecycle.notion.faults import RefusedError, Trouble, TryLaterError
 from tests.lifecycle.notion_given import PATIENT, SOON
 from tests.lifecycle.notion_server import TOKEN, Failure, Mishap, NotionServer
-
-
-@pytest.fixture
-def server() -> Iterator[NotionServer]:
-    with NotionServer() as running:
-        yield running
 
 
 def connect(server: NotionServer, timeout: timedelta = PATIENT, **changes: object) -> NotionClient:

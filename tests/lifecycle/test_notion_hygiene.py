@@ -1,7 +1,5 @@
 """Tasks of evidence hygiene and their receipts in Notion: beside their case, and up to date."""
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 
@@ -12,12 +10,6 @@ from tests.lifecycle.cases_given import OPS_ADMIN, apply, case, incident
 from tests.lifecycle.given import given_world, rows
 from tests.lifecycle.notion_given import OPTIONS, sync, wait_over
 from tests.lifecycle.notion_server import Asked, Failure, Mishap, NotionServer
-
-
-@pytest.fixture
-def server() -> Iterator[NotionServer]:
-    with NotionServer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,30 +1,21 @@
 """What people do in Notion beside changing stages: pages in the trash, other columns, edits between two passes."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from lifecycle import tables
-from lifecycle.credits.case_changes import CaseChange, change_case
 from lifecycle.notion.check import check_databases
-from tests.lifecycle.cases_given import OPS_ADMIN, apply, case, incident
+from tests.lifecycle.cases_given import apply, case, incident
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.ledger_given import entry, spend
-from tests.lifecycle.notion_given import OPTIONS, sync, syncing, wait_over
+from tests.lifecycle.notion_given import OPTIONS, change, sync, syncing, wait_over
 from tests.lifecycle.notion_server import SCHEMAS, NotionServer
 from tests.sinks.given import T0
 
 AT_ONCE = timedelta(0)
-
-
-@pytest.fixture
-def server() -> Iterator[NotionServer]:
-    with NotionServer() as running:
-        yield running
 
 
 @pytest.fixture
@@ -36,12 +27,6 @@ def world(engine: sa.Engine) -> sa.Engine:
 
 def page_of(engine: sa.Engine) -> str:
     return str(row(engine, tables.notion_pages, kind="case")["page_id"])
-
-
-def change(engine: sa.Engine, **changes: Any) -> None:
-    with engine.begin() as connection:
-        case_id = connection.execute(sa.select(tables.credit_cases.c.case_id)).scalar_one()
-        change_case(connection, case_id=case_id, change=CaseChange(**changes), actor_context=OPS_ADMIN)
 
 
 def test_a_page_in_the_trash_is_left_there_until_there_is_something_new(world: sa.Engine, server: NotionServer) -> None:

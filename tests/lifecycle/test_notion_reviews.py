@@ -1,6 +1,5 @@
 """Pages of weekly reviews in Notion: one for a tenant and week, whatever the revision."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,6 @@ from tests.lifecycle.notion_server import Asked, Failure, Mishap, NotionServer, 
 
 WEEK = "2026-W10"
 MONDAY, END = period_of(WEEK)
-
-
-@pytest.fixture
-def server() -> Iterator[NotionServer]:
-    with NotionServer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Rows of the ledger in Notion: each once, whatever fails, and none held up by another."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,12 +15,6 @@ from tests.lifecycle.ledger_given import entry, spend
 from tests.lifecycle.notion_given import OPTIONS, sync, syncing, wait_over
 from tests.lifecycle.notion_server import Asked, Failure, Mishap, NotionServer
 from tests.sinks.given import T0
-
-
-@pytest.fixture
-def server() -> Iterator[NotionServer]:
-    with NotionServer() as running:
-        yield running
 
 
 def names(server: NotionServer) -> list[Any]:

@@ -1,6 +1,5 @@
 """Stages that people change in Notion: read within a minute, once, and a page that can't be read stops no other."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,12 +18,6 @@ from tests.lifecycle.notion_server import Failure, Mishap, NotionServer
 
 WAVE_1 = "Wave-1 Sent"
 AT_ONCE = timedelta(0)
-
-
-@pytest.fixture
-def server() -> Iterator[NotionServer]:
-    with NotionServer() as running:
-        yield running
 
 
 @pytest.fixture
