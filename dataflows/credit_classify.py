@@ -58,7 +58,8 @@ def _amount(value: object) -> Decimal:
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     if not number.is_finite() or not 0 <= number <= MOST_CREDITS:
         raise ValueError("must be a number of at least 0, and finite")
-    return number
+    # As in the stream, whose numbers are doubles: what is nearer to zero than all of them is zero.
+    return number if float(number) else Decimal(0)
 
 
 def _whole(value: object) -> object:

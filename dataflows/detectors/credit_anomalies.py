@@ -5,7 +5,9 @@ A run is judged first and learned after that.
 """
 
 from decimal import Decimal
+from math import inf
 from statistics import median
+from sys import float_info
 from typing import NamedTuple
 
 import msgspec
@@ -54,7 +56,7 @@ def credit_rules(profile: Profile, absolute_cap: Decimal | None, policy_version:
         cap,
         policy_version,
         NEAR * float(min(profile.multipliers.values())),
-        float("inf") if cap is None else NEAR * float(cap),
+        inf if cap is None else NEAR * float(cap),
     )
 
 
@@ -213,6 +215,9 @@ class CreditAnomalies:
             memory=ScenarioMemory(scenario.prompt_version, per_item),
             absolute_cap=rules.absolute_cap,
         )
+        if found.variance_multiplier == inf:
+            # JSON has no such number, and nobody could store the decision.
+            found = msgspec.structs.replace(found, variance_multiplier=float_info.max)
         decision = record = None
         if found.severity in INCIDENTS:
             decision = _incident(scenario, event, rules, found, baseline, source)

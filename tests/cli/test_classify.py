@@ -226,6 +226,14 @@ def test_a_record_without_a_baseline() -> None:
     assert (theirs["severity"], theirs["variance_multiplier"], theirs["baseline_credits"]) == ("SEV4", 0, None)
 
 
+@pytest.mark.parametrize("profile", ["default", "sintraprime"])
+@pytest.mark.parametrize("baseline", ["1e-400", "1e-999999", "1e-99999999999", "-0.0"])
+def test_a_number_too_near_to_nothing_for_a_double_is_nothing(baseline: str, profile: str) -> None:
+    record = parse_record(b'{"credits_total": 1e300, "baseline_expected_credits": %s}' % baseline.encode())
+    found = classify_record(record, load_profile(profile))
+    assert (found.baseline_credits, found.baseline_source) == (None, "none")
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

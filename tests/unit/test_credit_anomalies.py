@@ -3,6 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 from itertools import count
+from sys import float_info
 from typing import Any
 
 import pytest
@@ -167,6 +168,16 @@ def test_what_is_kept_of_a_run_survives_its_json_form(profile: str) -> None:
 
 
 costs = st.lists(st.tuples(st.floats(0, 9), st.floats(0.1, 30)), min_size=10, max_size=120)
+
+
+@pytest.mark.parametrize("profile", ["default", "sintraprime"])
+def test_no_multiplier_is_beyond_all_numbers(profile: str) -> None:
+    given_ = Given(profile)
+    given_.usual(1e-320)
+    record, decision = given_.both(1e10, 0, "s1")
+    assert decision is not None
+    assert record.variance_multiplier == decision.observed["variance_multiplier"] == float_info.max
+    assert decode_credit_run(encode_credit_run(record)) == record
 
 
 @given(costs, st.sampled_from(["default", "sintraprime"]))
