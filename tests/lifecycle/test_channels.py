@@ -335,6 +335,8 @@ def test_an_in_app_notice_that_waited_is_delivered_by_its_job(engine: sa.Engine)
         pytest.param("soon", None, id="no time at all"),
         pytest.param("-5", None, id="less than nothing"),
         pytest.param("²", None, id="a strange digit"),
+        pytest.param("Mon, 02 Mar 9999999999999 08:00:00 GMT", None, id="a year beyond all numbers"),
+        pytest.param("Mon, 02 Mar 2026 08:00:00 +99999999999999", None, id="a time zone beyond all numbers"),
     ],
 )
 def test_how_long_a_server_asks_to_be_left_alone(value: str | None, wait: timedelta | None) -> None:

@@ -39,6 +39,13 @@ def test_a_page_is_made_found_changed_and_locked(server: NotionServer) -> None:
     ("failure", "trouble", "certain", "wait"),
     [
         pytest.param((429, "rate_limited", {"retry-after": "7"}), Trouble.BUSY, True, 7, id="too many requests"),
+        pytest.param(
+            (429, "rate_limited", {"retry-after": "Mon, 02 Mar 9999999999999 08:00:00 GMT"}),
+            Trouble.BUSY,
+            True,
+            None,
+            id="too many requests until a year beyond all numbers",
+        ),
         pytest.param((500, "internal_server_error"), Trouble.BUSY, False, None, id="an error of the server"),
         pytest.param((503, "service_unavailable", {"retry-after": "30"}), Trouble.BUSY, False, 30, id="out of service"),
         pytest.param((409, "conflict_error"), Trouble.BUSY, False, None, id="a conflict of two writers"),
