@@ -56,6 +56,7 @@ def _tell(connection: sa.Connection, case: sa.Row[Any], options: LifecycleOption
                     "headline": case.title,
                     "tenant_name": one_line(tenant_name(connection, case.tenant_id)),
                     "case_id": case.case_id,
+                    "severity": case.severity,
                     "acknowledge_by": at_time(case.acknowledge_by),
                     "since": at_time(case.raised_at),
                 },

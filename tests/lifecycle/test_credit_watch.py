@@ -67,7 +67,8 @@ def test_on_call_is_told_once(engine: sa.Engine) -> None:
         found = list(threads.map(lambda _: escalate(engine), range(4)))
     assert sorted(map(len, found)) == [0, 0, 0, 1]
     notice = row(engine, tables.notifications, template="credit_case_overdue", channel="on_call")
-    assert notice["title"] == f"Nobody has acknowledged {case(engine)['case_id']}"
+    about = f"{case(engine)['case_id']}: Acme, SEV1 · Credit spike · BINDER_EXPORT"
+    assert notice["title"] == f"Nobody has acknowledged {about}"
     operations = [one["metadata"]["operation"] for one in rows(engine, tables.audit_logs, resource_type="credit_case")]
     assert operations.count("escalate") == 1
 
@@ -82,6 +83,9 @@ def test_a_case_that_becomes_graver_is_escalated_again(engine: sa.Engine) -> Non
     let_time_pass(engine, timedelta(hours=2))
     assert escalate(engine) == [CaseSeverity.SEV0]
     assert len(rows(engine, tables.notifications, template="credit_case_overdue", channel="on_call")) == 2
+    # Slack finds the channel of a severity by it.
+    in_slack = rows(engine, tables.notifications, template="credit_case_overdue", channel="slack")
+    assert sorted(notice["context"]["severity"] for notice in in_slack) == ["SEV0", "SEV1"]
 
 
 def test_an_acknowledged_case_is_not_overdue(engine: sa.Engine) -> None:
