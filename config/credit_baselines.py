@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +24,15 @@ def _as_written(value: object) -> object:
     """A number of the file, which was read as a decimal; a text is none."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number")  # noqa: TRY004  (a type error would end the validation)
-    return value
+    # As in the stream, whose numbers are doubles: what is nearer to zero than all of them is zero.
+    return Decimal(0) if isinstance(value, Decimal) and not float(value) else value
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time that UTC has, too") from None
 
 
 def _without_nul(value: str) -> str:
@@ -34,6 +42,10 @@ def _without_nul(value: str) -> str:
     return value
 
 
+#: As the table of baselines holds it.
+MOST_RUNS = 2**31 - 1
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Credits = Annotated[Decimal, BeforeValidator(_as_written), Field(ge=0, allow_inf_nan=False)]
 
 
@@ -46,10 +58,10 @@ class ApprovedBaseline(BaseModel):
     tenant_id: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_without_nul)]
     scenario_id: Annotated[str, Field(min_length=1, max_length=240), AfterValidator(_without_nul)]
     median_credits: Credits
-    calculated_at: AwareDatetime | None = None
+    calculated_at: Time | None = None
     #: The healthy runs that it is the median of.
-    sample_size: Annotated[int, Field(ge=0)] | None = None
-    last_updated: AwareDatetime | None = None
+    sample_size: Annotated[int, Field(ge=0, le=MOST_RUNS)] | None = None
+    last_updated: Time | None = None
     #: Where it is known which scenarios are alike before a run was seen.
     job_type: JobType | None = None
 

@@ -153,6 +153,36 @@ def test_what_can_t_be_imported_is_said_and_nothing_is(
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        pytest.param("sample_size", "3000000000", id="more runs than there can be"),
+        pytest.param("calculated_at", '"0001-01-01T00:00:00+14:00"', id="a time before the first year"),
+        pytest.param("calculated_at", '"9999-12-31T23:59:59-14:00"', id="a time after the last year"),
+    ],
+)
+def test_what_no_table_or_nobody_else_can_hold_is_not_imported(
+    breakwater: Command, engine: sa.Engine, tmp_path: Path, field: str, value: str
+) -> None:
+    file = tmp_path / "baselines.json"
+    named = '"tenant_id": "t1", "scenario_id": "x", "median_credits": 5'
+    file.write_text(f'{{"version": "1", "baselines": [{{{named}, "{field}": {value}}}]}}')
+    done = breakwater("baselines", "import", str(file))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"baselines.0.{field}: " in done.stderr
+    assert rows(engine, tables.credit_baselines) == []
+
+
+def test_a_baseline_too_near_to_nothing_for_a_double_is_nothing(
+    breakwater: Command, engine: sa.Engine, tmp_path: Path
+) -> None:
+    file = tmp_path / "baselines.json"
+    named = '"tenant_id": "t1", "scenario_id": "x", "median_credits": 1e-20000'
+    file.write_text(f'{{"version": "1", "baselines": [{{{named}}}]}}')
+    assert breakwater("baselines", "import", str(file)).stdout == "1 of 1 baselines changed\n"
+    assert row(engine, tables.credit_baselines)["median_credits"] == 0
+
+
+@pytest.mark.parametrize(
     ("arguments", "status"),
     [
         pytest.param(["baselines", "show"], 1, id="baselines"),
