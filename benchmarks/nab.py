@@ -1,6 +1,6 @@
 """Score a detector on the Numenta Anomaly Benchmark.
 
-Usage: `python -m benchmarks.nab --data DIR [--score-command CMD] [--threshold T] [--by-series]`
+Usage: `python benchmarks/nab.py --data DIR [--score-command CMD] [--threshold T] [--by-series]`
 
 DIR holds `data/<category>/*.csv` (`timestamp,value`) and `labels/combined_windows.json`. CMD reads such a file on its
 standard input and writes `timestamp,anomaly_score`, one row for each; without it the detector of spend rates is
@@ -10,7 +10,6 @@ asked. Series of the labels without a file are left out, and so are files withou
 import argparse
 import csv
 import json
-import math
 import shlex
 import subprocess
 import sys
@@ -19,16 +18,21 @@ from datetime import datetime
 from io import StringIO
 from pathlib import Path
 
+# Run by its path, it would find neither its neighbours nor the detector.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from benchmarks.nab_scoring import WEIGHTS, Profile, Series, best_threshold, normalised_score
 from benchmarks.spend_scores import score_rows
 from dataflows.detectors.spend_rate_core import ALARM
 
 Scorer = Callable[[str], str]
 
+LABELS = Path("labels", "combined_windows.json")
+
 
 def read_series(folder: Path, score: Scorer) -> list[Series]:
     """Score all series, in the order of their names."""
-    labels = json.loads((folder / "labels" / "combined_windows.json").read_text())
+    labels = json.loads((folder / LABELS).read_text())
     found = []
     for name in sorted(labels):
         path = folder / "data" / name
@@ -39,7 +43,10 @@ def read_series(folder: Path, score: Scorer) -> list[Series]:
 
 def _scored(name: str, text: str, labels: Sequence[Sequence[str]], score: Scorer) -> Series:
     times = [datetime.fromisoformat(row["timestamp"]) for row in csv.DictReader(StringIO(text))]
-    scores = [float(row["anomaly_score"]) for row in csv.DictReader(StringIO(score(text)))]
+    scored = csv.DictReader(StringIO(score(text)))
+    if "anomaly_score" not in (scored.fieldnames or ()):
+        raise SystemExit(f"{name}: the answer has no column anomaly_score")
+    scores = [float(row["anomaly_score"]) for row in scored]
     if len(scores) != len(times):
         raise SystemExit(f"{name}: {len(times)} rows, and {len(scores)} scores")
     if not all(0.0 <= one <= 1.0 for one in scores):
@@ -80,8 +87,7 @@ def report(all_series: Sequence[Series], fixed: float, *, by_series: bool) -> st
 
 def _line(series: Series, profile: Profile, threshold: float, fixed: float) -> str:
     weights = WEIGHTS[profile]
-    # A series without a window has nothing to be normalised by: what its false detections cost.
-    scores = [normalised_score([series], at, weights) if series.windows else math.nan for at in (threshold, fixed)]
+    scores = [normalised_score([series], at, weights) for at in (threshold, fixed)]
     return f"    {series.name.split('/')[-1][:50]:50}{scores[0]:8.2f}{scores[1]:20.2f}"
 
 
@@ -93,6 +99,8 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=ALARM, help="the one fixed in advance")
     parser.add_argument("--by-series", action="store_true")
     arguments = parser.parse_args()
+    if not (arguments.data / LABELS).is_file():
+        parser.error(f"--data: {arguments.data} has no {LABELS}")
     score = run_command(arguments.score_command) if arguments.score_command else score_rows
     all_series = read_series(arguments.data, score)
     print(report(all_series, arguments.threshold, by_series=arguments.by_series))

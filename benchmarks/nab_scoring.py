@@ -149,8 +149,13 @@ def _contributions(points: Iterable[Point], threshold: float, weights: Weights) 
 
 
 def normalised_score(all_series: Sequence[Series], threshold: float, weights: Weights) -> float:
-    """0 for a detector that finds nothing, 100 for a perfect one; negative for one that had better be silent."""
+    """0 for a detector that finds nothing, 100 for a perfect one; negative for one that had better be silent.
+
+    NaN where no series has a window: there is nothing to be found, and so nothing to measure by.
+    """
     windows = sum(len(series.windows) for series in all_series)
+    if windows == 0:
+        return math.nan
     raw = sum(raw_score(series, threshold, weights) for series in all_series)
     nothing = sum(raw_score(series, math.inf, weights) for series in all_series)
     perfect = weights.found * windows

@@ -1,6 +1,10 @@
 """The benchmark's score on examples small enough to be worked out by hand."""
 
+import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -106,3 +110,28 @@ def test_a_row_at_the_threshold_is_a_detection() -> None:
     series = Series("a/1", [0.6 if row == FIRST else 0.0 for row in range(ROWS)], ((FIRST, LAST),))
     assert raw_score(series, 0.6, STANDARD) == 1.0
     assert raw_score(series, math.nextafter(0.6, 1), STANDARD) == -1.0
+
+
+@pytest.mark.parametrize("profile", list(Profile), ids=str)
+def test_without_any_window_there_is_no_score(profile: Profile) -> None:
+    assert math.isnan(normalised_score([Series("a/1", [1.0] * ROWS, ())], 0.5, WEIGHTS[profile]))
+
+
+def test_it_is_a_program_that_can_be_run_from_anywhere_on_categories_without_a_window_too(tmp_path: Path) -> None:
+    labels = {"found/a.csv": [["2026-01-01 20:00:00", "2026-01-01 23:00:00"]], "none/b.csv": []}
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "combined_windows.json").write_text(json.dumps(labels))
+    rows = "".join(f"2026-01-{1 + hour // 24:02} {hour % 24:02}:00:00,{int(hour == 20)}\n" for hour in range(48))
+    for name in labels:
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).write_text(f"timestamp,value\n{rows}")
+    # Its answer is the value itself: it finds the window at its first row, and something in the other series in vain.
+    mirror = "sed s/value/anomaly_score/"
+    program = Path(__file__).parents[2] / "benchmarks" / "nab.py"
+    command = [sys.executable, str(program), "--data", ".", "--score-command", mirror]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1:4] == [
+        "standard                                    1.0000   94.50     94.50     94.50",
+        "  found                                     1.0000  100.00    100.00    100.00",
+        "  none                                      1.0000     nan       nan       nan",
+    ]
