@@ -73,49 +73,32 @@ class NotionSync:
 
     def _pass(self, right: sa.Connection) -> int:
         deadline = self.clock() + self.budget.total_seconds()
-        written = 0
+        written, works = 0, False
         left_alone = parts_left_alone(right)
         if NotionPart.API in left_alone:
             return 0
         try:
-            if NotionPart.CASE not in left_alone and not self._poll(right):
-                left_alone |= {NotionPart.CASE}
             for kind in self._databases():
                 if NotionPart(kind) not in left_alone:
-                    written += self._write_kind(kind, deadline, right)
+                    pages, answered = self._go_through(kind, deadline, right)
+                    written, works = written + pages, works or answered
         except NotionError as error:
             self._note_failure(NotionPart.API, error)
             return written
-        if written:
+        if works:
             self._note_success(NotionPart.API)
         return written
 
-    def _poll(self, right: sa.Connection) -> bool:
-        """Read what people changed, before it is written over; False when the database refuses that.
+    def _go_through(self, kind: NotionKind, deadline: float, right: sa.Connection) -> tuple[int, bool]:
+        """How many pages of a database were written, and whether it did anything that it was asked for.
 
-        Raises what is not about this database alone.
+        Raises what is not about this database alone. One that is read and takes no pages fails.
         """
-        database = self.access.cases
-        if database is None or not poll_is_due(right, database, self.poll_every):
-            return True
-        # People may have renamed a column, and pages that are read by its old name would be passed over.
-        self._layouts.pop(NotionKind.CASE, None)
-        try:
-            poll_stages(self.engine, self.notion, database, self._layout(NotionKind.CASE))
-        except RefusedError as error:
-            if error.code in OF_ALL:
-                raise
-            self._note_failure(NotionPart.CASE, error)
-            return False
-        self._note_success(NotionPart.API)
-        self._note_success(NotionPart.CASE)
-        return True
-
-    def _write_kind(self, kind: NotionKind, deadline: float, right: sa.Connection) -> int:
-        """Raises what is not about this database alone."""
-        written = 0
+        written, was_read = 0, False
         part = NotionPart(kind)
         try:
+            if kind is NotionKind.CASE:
+                was_read = self._poll(right)
             while self.clock() < deadline and (due := self._due(kind)):
                 for wanted in due:
                     if self.clock() >= deadline:
@@ -127,9 +110,19 @@ class NotionSync:
                 raise
             self._note_failure(part, error)
         else:
-            if written:
+            if written or was_read:
                 self._note_success(part)
-        return written
+        return written, was_read or written > 0
+
+    def _poll(self, right: sa.Connection) -> bool:
+        """Read what people changed in cases, before it is written over; False when that is not due."""
+        database = self.access.cases
+        if database is None or not poll_is_due(right, database, self.poll_every):
+            return False
+        # People may have renamed a column, and pages that are read by its old name would be passed over.
+        self._layouts.pop(NotionKind.CASE, None)
+        poll_stages(self.engine, self.notion, database, self._layout(NotionKind.CASE))
+        return True
 
     def _write(self, wanted: Wanted) -> Written:
         writer = PageWriter(engine=self.engine, notion=self.notion, patience=self.patience)
