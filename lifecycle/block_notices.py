@@ -31,6 +31,7 @@ def block_notices(
     context = {
         "automation_name": one_line(version.automation_name),
         "version": version.version,
+        "tenant_name": one_line(version.tenant_name),
         "systems": [one_line(system.display_name) for system in systems],
         "system_ids": system_ids,
         "since": at_time(version.blocked_at or version.now),
@@ -62,7 +63,6 @@ def block_notices(
             link=options.tasks_link(version.id),
             context={
                 **context,
-                "tenant_name": one_line(version.tenant_name),
                 "system_names": names_of(systems),
                 "task_count": task_count,
             },

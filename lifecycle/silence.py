@@ -11,7 +11,7 @@ from lifecycle.kinds import Priority, Severity, TaskContext, TaskKind, Template
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice, put_notices
 from lifecycle.recipients import ops_recipients, tenant_name
-from lifecycle.texts import in_words, one_line
+from lifecycle.texts import brief, in_words, one_line
 from lifecycle.workflows import Workflow
 
 
@@ -51,7 +51,7 @@ def workflow_is_quiet(
             "decision_id": decision_id,
         },
     )
-    what = f"“{name}” of {one_line(tenant_name(connection, workflow.tenant_id))}"
+    what = f"“{brief(name)}” of {brief(tenant_name(connection, workflow.tenant_id))}"
     _tell(connection, workflow.tenant_id, what, limit, last_run_at, decision_id, options, Severity.WARNING)
 
 

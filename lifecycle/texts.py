@@ -14,6 +14,7 @@ from lifecycle.kinds import Template
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _MAX_LINE = 200
+_MAX_NAME = 80
 _MAX_REASON = 500
 #: Of notices that are told together, so many are named.
 MAX_LISTED = 10
@@ -40,6 +41,11 @@ def one_line(value: str, limit: int = _MAX_LINE) -> str:
     """A name that people chose, without anything that could break out of its line."""
     line = _UNPRINTABLE.sub(" ", value).strip()
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def brief(name: str, limit: int = _MAX_NAME) -> str:
+    """A name as a title has it, which has room for two of them and for what is said of them."""
+    return one_line(str(name), limit)  # what a context lacks is an error when it becomes a text
 
 
 def typed_reason(reason: str | None, limit: int = _MAX_REASON) -> str | None:
@@ -113,10 +119,12 @@ def render(template: Template, context: Mapping[str, Any]) -> Text:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(str(files("lifecycle") / "templates")),
         autoescape=select_autoescape(("html",), default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["brief"] = brief
+    return environment

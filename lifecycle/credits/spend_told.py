@@ -50,6 +50,7 @@ def tell_of_spend(connection: sa.Connection, anomaly: SpendAnomaly, *, options: 
     spent = f"{in_credits(anomaly.spent)} credits {per}"
     context = {
         "who": who,
+        "workflow_name": None if anomaly.workflow is None else who,
         "tenant_name": tenant,
         "is_burst": is_burst,
         "spent": in_credits(anomaly.spent),

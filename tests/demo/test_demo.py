@@ -277,9 +277,9 @@ def test_only_the_customers_concerned_are_told_and_none_of_the_incident(told: To
     clients = {each.contact_email for each in cast.CUSTOMERS}
     to_clients = sorted((str(mail["To"]), str(mail["Subject"])) for mail in received if str(mail["To"]) in clients)
     assert to_clients == [
-        ("ada.byrne@acme.example", "“Lead sync to Salesforce” is blocked"),
-        ("ada.byrne@acme.example", "“Lead sync to Salesforce” is no longer blocked"),
-        ("luis.ortega@globex.example", "“Shipment digest” is live"),
+        ("ada.byrne@acme.example", "Blocked: Acme Robotics, “Lead sync to Salesforce”"),
+        ("ada.byrne@acme.example", "No longer blocked: Acme Robotics, “Lead sync to Salesforce”"),
+        ("luis.ortega@globex.example", "Live: Globex Logistics, “Shipment digest”"),
     ]
     in_app = {
         row.recipient

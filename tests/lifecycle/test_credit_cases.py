@@ -205,8 +205,8 @@ def test_each_severity_is_told_once_however_many_runs_join(engine: sa.Engine) ->
     apply(engine, *said, options=WITH_SLACK)
     slack = rows(engine, tables.notifications, template="credit_case", channel="slack")
     assert sorted((notice["title"], notice["severity"]) for notice in slack) == [
-        ("SEV1 · Credit spike · BINDER_EXPORT", "critical"),
-        ("SEV2 · Credit spike · BINDER_EXPORT", "warning"),
+        ("SEV1 · Credit spike · BINDER_EXPORT · Acme", "critical"),
+        ("SEV2 · Credit spike · BINDER_EXPORT · Acme", "warning"),
     ]
     assert rows(engine, tables.notifications, channel="on_call") == []
     assert len(rows(engine, tables.notifications, template="credit_case", channel="email")) == 1

@@ -65,12 +65,12 @@ def test_every_email_of_a_block_arrives_once_with_text_and_html(engine: sa.Engin
     mails = {(mail.message["To"], mail.message["Subject"]): mail for mail in smtp_server.mails}
     assert len(smtp_server.mails) == 4
     assert set(mails) == {
-        ("ada@acme.example", "“Invoice sync” is blocked"),
-        ("bob@acme.example", "“Invoice sync” is blocked"),
-        ("ops@breakwater.example", "“Invoice sync” is blocked"),
+        ("ada@acme.example", "Blocked: Acme, “Invoice sync”"),
+        ("bob@acme.example", "Blocked: Acme, “Invoice sync”"),
+        ("ops@breakwater.example", "Blocked: Acme, “Invoice sync”"),
         ("ops@breakwater.example", "Credentials failed: Acme, “Invoice sync”"),
     }
-    mail = mails["ada@acme.example", "“Invoice sync” is blocked"]
+    mail = mails["ada@acme.example", "Blocked: Acme, “Invoice sync”"]
     assert mail.recipients == ("ada@acme.example",)
     text, html = mail.message.iter_parts()
     assert (text.get_content_type(), html.get_content_type()) == ("text/plain", "text/html")
@@ -291,11 +291,12 @@ def test_a_name_with_html_and_line_ends_is_shown_as_text(engine: sa.Engine, smtp
     name = "<b>Sync</b>\r\nBcc: eve@globex.example"
     with engine.begin() as connection:
         connection.execute(sa.update(tables.automations).where(tables.automations.c.id == "a1").values(name=name))
+        connection.execute(sa.update(tables.tenants).where(tables.tenants.c.id == "t1").values(name="A\nCc: eve@x.y"))
     given_block(engine)
     work(engine, smtp(smtp_server))
     mail = next(mail for mail in smtp_server.mails if mail.recipients == ("ada@acme.example",))
-    assert mail.message["Subject"] == "“<b>Sync</b> Bcc: eve@globex.example” is blocked"
-    assert mail.message["Bcc"] is None
+    assert mail.message["Subject"] == "Blocked: A Cc: eve@x.y, “<b>Sync</b> Bcc: eve@globex.example”"
+    assert mail.message["Bcc"] is mail.message["Cc"] is None
     _, html = mail.message.iter_parts()
     assert "<b>" not in html.get_content()
     assert "&lt;b&gt;Sync" in html.get_content()

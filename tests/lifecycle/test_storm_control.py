@@ -201,7 +201,7 @@ def test_more_than_ten_credit_cases_become_one_summary(engine: sa.Engine) -> Non
     deliver(engine, inbox, *ids)
     assert len(inbox.taken) == 11
     summary = build_payload(inbox.taken[-1])
-    assert summary["blocks"][0]["text"]["text"].endswith("Export 10, and 3 more")
+    assert summary["blocks"][0]["text"]["text"].endswith("Export 10 · Acme, and 3 more")
     assert all(f"Export {number}" in summary["blocks"][1]["text"]["text"] for number in range(11, 14))
 
 

@@ -95,6 +95,7 @@ CONTEXTS: dict[Template, dict[str, Any]] = {
     Template.SPEND_ANOMALY: {
         **ANY,
         "who": "Nightly",
+        "workflow_name": "Nightly",
         "tenant_name": "Acme",
         "is_burst": True,
         "spent": "1,500",
@@ -127,7 +128,7 @@ CONTEXTS: dict[Template, dict[str, Any]] = {
     [
         pytest.param(
             Template.AUTOMATION_BLOCKED,
-            "“Sync” is blocked",
+            "Blocked: Acme, “Sync”",
             ["The credentials for Gmail are invalid.", "Renew the credentials for Salesforce", "Open tasks", SINCE],
             id="blocked: reason, instructions, link to the tasks, since when",
         ),
@@ -139,13 +140,13 @@ CONTEXTS: dict[Template, dict[str, Any]] = {
         ),
         pytest.param(
             Template.WORKFLOW_BLACKLISTED,
-            "Workflow “Nightly” is blacklisted",
+            "Blacklisted: Acme, workflow “Nightly”",
             ["“Nightly”", "Acme", "5 times within 60 minutes"],
             id="blacklisted: name, count, window",
         ),
         pytest.param(
             Template.WORKFLOW_RELEASED,
-            "Workflow “Nightly” is off the blacklist",
+            "Off the blacklist: Acme, workflow “Nightly”",
             ["“Nightly”", "Acme", "Otto", "2 hours", "stuck 5 times within 60 minutes", "The provider is back."],
             id="released: name, count, window, by whom, why",
         ),
@@ -157,26 +158,29 @@ CONTEXTS: dict[Template, dict[str, Any]] = {
         ),
         pytest.param(
             Template.BUILD_STARTED,
-            "Work on “Sync” has begun",
+            "Work has begun: Acme, “Sync”",
             ["Acme", SINCE, "Project checklist"],
             id="build started: link to the project's checklist",
         ),
         pytest.param(
-            Template.QA_STARTED, "“Sync” is being tested", ["Acme", SINCE, "QA checklist"], id="QA started: checklist"
+            Template.QA_STARTED,
+            "Being tested: Acme, “Sync”",
+            ["Acme", SINCE, "QA checklist"],
+            id="QA started: checklist",
         ),
         pytest.param(
             Template.READY_TO_LAUNCH,
-            "“Sync” is ready to launch",
+            "Ready to launch: Acme, “Sync”",
             ["Acme", SINCE, "- deployment by operations"],
             id="ready to launch: approvals missing",
         ),
         pytest.param(
             Template.AUTOMATION_UNBLOCKED,
-            "“Sync” is no longer blocked",
+            "No longer blocked: Acme, “Sync”",
             [f"since {SINCE}", "At 2026-03-02 09:00 UTC", "by Otto", "“Live”", "Asked for by Ada"],
             id="unblocked: since when, by whom",
         ),
-        pytest.param(Template.AUTOMATION_LIVE, "“Sync” is live", ["(version 3)", SINCE], id="live"),
+        pytest.param(Template.AUTOMATION_LIVE, "Live: Acme, “Sync”", ["(version 3)", SINCE], id="live"),
         pytest.param(
             Template.DEPLOYMENT_SUCCESS,
             "Deployed: Acme, “Sync” version 3",
@@ -190,14 +194,20 @@ CONTEXTS: dict[Template, dict[str, Any]] = {
             id="deployment problem: what happened, what to do",
         ),
         pytest.param(
-            Template.WORKFLOW_PAUSED, "“Sync” is paused", ["by Otto", SINCE, "Asked for by Ada"], id="paused: reason"
+            Template.WORKFLOW_PAUSED,
+            "Paused: Acme, “Sync”",
+            ["by Otto", SINCE, "Asked for by Ada"],
+            id="paused: reason",
         ),
         pytest.param(
-            Template.WORKFLOW_RESUMED, "“Sync” runs again", ["by Otto", SINCE, "Asked for by Ada"], id="resumed: reason"
+            Template.WORKFLOW_RESUMED,
+            "Runs again: Acme, “Sync”",
+            ["by Otto", SINCE, "Asked for by Ada"],
+            id="resumed: reason",
         ),
         pytest.param(
             Template.ARCHIVED,
-            "“Sync” version 3 is archived",
+            "Archived: Acme, “Sync” version 3",
             ["Acme", "“Paused”", "by Otto", SINCE, "Asked for by Ada"],
             id="archived: by whom, from where",
         ),
@@ -215,13 +225,13 @@ CONTEXTS: dict[Template, dict[str, Any]] = {
         ),
         pytest.param(
             Template.CREDIT_CASE,
-            "SEV1 · Credit spike · Export",
+            "SEV1 · Credit spike · Export · Acme",
             ["Acme", "2,480 credits", "7.75 times the 320", "CASE-20260302-A1B2C3", "RUN-1", "09:00", "was not locked"],
             id="credit case: what it cost, what it is compared with, what was done and what was not",
         ),
         pytest.param(
             Template.CREDIT_CASE_OVERDUE,
-            "Nobody has acknowledged CASE-20260302-A1B2C3",
+            "Nobody has acknowledged CASE-20260302-A1B2C3: Acme, SEV1 · Credit spike · Export",
             ["Acme", "“SEV1 · Credit spike · Export”", "2026-03-02 09:00 UTC", SINCE],
             id="credit case overdue: which, since when",
         ),
@@ -245,7 +255,7 @@ CONTEXTS: dict[Template, dict[str, Any]] = {
         ),
         pytest.param(
             Template.SPEND_ANOMALY,
-            "Nightly spends more than usual: 1,500 credits in one hour",
+            "Spends more than usual: Acme, “Nightly”, 1,500 credits in one hour",
             ["Acme", SINCE, "150 runs", "usually spends 40", "up to 62.5", "wf2, wf7", "Nothing was stopped."],
             id="spend anomaly: what was spent, what was expected, that nothing was stopped",
         ),
@@ -269,6 +279,36 @@ def test_a_template_says_what_it_must(template: Template, title: str, must_conta
 
 def test_every_template_is_in_the_tables_above() -> None:
     assert set(CONTEXTS) == set(Template)
+
+
+OF_A_TENANT = [template for template, context in CONTEXTS.items() if "tenant_name" in context]
+
+
+@pytest.mark.parametrize("template", OF_A_TENANT)
+def test_a_title_names_the_tenant_whose_it_is(template: Template) -> None:
+    assert "Acme" in render(template, CONTEXTS[template]).title
+
+
+@pytest.mark.parametrize("template", OF_A_TENANT)
+def test_no_name_is_so_long_that_it_hides_the_others_or_what_is_said(template: Template) -> None:
+    names = ("tenant_name", "automation_name", "workflow_name", "headline", "who")
+    context = CONTEXTS[template]
+    title = render(template, context).title
+    long = {name: value * 99 for name, value in context.items() if name in names}
+    words = [word for word in title.split() if not any(context[name] in word for name in long)]
+    stretched = render(template, {**context, **long}).title
+    assert len(stretched) <= 200
+    for name in long:
+        if context[name] in title:
+            assert (context[name] * 99)[:50] in stretched
+    assert [word for word in words if word in stretched] == words
+
+
+@pytest.mark.parametrize("template", OF_A_TENANT)
+def test_no_name_ends_the_line_of_a_title(template: Template) -> None:
+    evil = "A\r\nBcc: eve@globex.example\u2028\u202e"
+    context = {name: evil if isinstance(value, str) else value for name, value in CONTEXTS[template].items()}
+    assert not set(render(template, context).title) & set("\r\n\u2028\u202e")
 
 
 @pytest.mark.parametrize("template", list(Template))

@@ -71,7 +71,7 @@ def test_a_workflows_burst_is_told_once_and_is_one_task(engine: sa.Engine) -> No
     assert (task["tenant_id"], task["automation_version_id"], task["priority"]) == ("t1", "v1", "medium")
     assert task["title"] == "Find out why “Nightly invoices” spends more than usual"
     assert "1,500 credits in one hour, where 40.25 were expected, as of 2026-03-02 09:00:00 UTC." in task["description"]
-    title = "Nightly invoices spends more than usual: 1,500 credits in one hour"
+    title = "Spends more than usual: Acme, “Nightly invoices”, 1,500 credits in one hour"
     link = f"https://bw.example/console/decisions/{said.decision_id}"
     assert [
         (one["channel"], one["audience"], one["severity"], one["title"], one["link"])
@@ -151,7 +151,9 @@ def test_the_message_shows_what_was_spent_and_what_was_expected(engine: sa.Engin
     inbox = Inbox()
     deliver(engine, inbox, row(engine, tables.notifications, channel="slack")["id"])
     header, section, actions, about = build_payload(inbox.taken[0])["blocks"]
-    assert header["text"]["text"].endswith("Nightly invoices spends more than usual: 1,500 credits in one hour")
+    assert header["text"]["text"].endswith(
+        "Spends more than usual: Acme, “Nightly invoices”, 1,500 credits in one hour"
+    )
     assert [field["text"] for field in section["fields"]] == [
         "*Spent:*\n1,500 credits in one hour",
         "*Expected:*\n40.25 (limit 62.5)",
