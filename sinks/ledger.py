@@ -87,7 +87,7 @@ class LedgerSink:
     """Appends runs to the ledger. What was handed over is durable when `write` returns.
 
     While Postgres is away `write` does not return, which holds the stream back; it drops nothing. A run that the ledger
-    has word for word is passed over; one that says something else than the ledger goes to the dead letters.
+    has is passed over, however it was judged then; another record of the same run goes to the dead letters.
     """
 
     def __init__(

@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import msgspec
 
+from lifecycle.credits.case_terms import SENSITIVE_FLAGS
+
 
 class LedgerEntry(msgspec.Struct, kw_only=True, gc=False):
     """A run with its cost and its classification, and its place in its tenant's chain.
@@ -61,8 +63,14 @@ class LedgerEntry(msgspec.Struct, kw_only=True, gc=False):
     workflow_id: str
 
 
-#: Where in a chain an entry stands; the rest of it is the run.
-_PLACE = ("seq", "previous_sha256")
+#: What is not of the sender's record: where in a chain an entry stands, how it was judged (it may be by other policies,
+#: or by a monitor that knew less of the scenario), and what a sender that tries again may say anew.
+_NOT_OF_THE_RECORD = (
+    *("seq", "previous_sha256"),
+    *("actions", "baseline_credits", "baseline_source", "legit_score", "misconfig_likelihood", "misconfig_score"),
+    *("policy_version", "profile", "risk_flags", "risk_summary", "severity", "variance_multiplier"),
+    *("event_id", "occurred_at"),
+)
 
 _encoder = msgspec.json.Encoder()
 
@@ -86,9 +94,14 @@ def sha256_of(entry: LedgerEntry) -> str:
 
 
 def is_same_run(one: LedgerEntry, other: LedgerEntry) -> bool:
-    """Whether two entries say the same of a run, wherever in the chain they stand."""
-    there = {name: getattr(other, name) for name in _PLACE}
-    return msgspec.structs.replace(one, **there) == other
+    """Whether two entries are of the same record of a run, wherever in the chain they stand, however it was judged."""
+    there = {name: getattr(other, name) for name in _NOT_OF_THE_RECORD}
+    return _sensitive(one) == _sensitive(other) and msgspec.structs.replace(one, **there) == other
+
+
+def _sensitive(entry: LedgerEntry) -> set[str]:
+    """The flags that its sender has set."""
+    return {flag for flag in entry.risk_flags if flag in SENSITIVE_FLAGS}
 
 
 @dataclass(frozen=True, slots=True)

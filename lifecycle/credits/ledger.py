@@ -34,7 +34,7 @@ class Recorded(StrEnum):
     """What became of an entry."""
 
     WRITTEN = "written"
-    DUPLICATE = "duplicate"  #: the ledger has it already, word for word
+    DUPLICATE = "duplicate"  #: the ledger has the record already, and how it was judged then
     CONFLICT = "conflict"  #: the ledger has another record of the same run, and keeps it
     UNSTORABLE = "unstorable"  #: the database can't hold it; for callers of `append`, which raises then
 

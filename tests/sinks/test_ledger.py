@@ -162,6 +162,35 @@ GOLDEN = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("said", "becomes"),
+    [
+        pytest.param(
+            {"profile": "sintraprime", "policy_version": 2, "baseline_credits": None, "severity": Severity.SEV4}
+            | {"baseline_source": BaselineSource.NONE, "variance_multiplier": 0.0, "actions": [], "misconfig_score": 3}
+            | {"misconfig_likelihood": Likelihood.MEDIUM, "risk_flags": [RiskFlag.RETRY_LOOP], "risk_summary": ""},
+            Recorded.DUPLICATE,
+            id="judged by other policies, by a monitor that knew less",
+        ),
+        pytest.param(
+            {"event_id": "e9", "occurred_at": NOON + timedelta(days=2)}, Recorded.DUPLICATE, id="sent again, by new ids"
+        ),
+        pytest.param({"risk_flags": [RiskFlag.PII_EXPOSURE]}, Recorded.CONFLICT, id="now with personal data"),
+        pytest.param({"status": RunStatus.FAILURE}, Recorded.CONFLICT, id="now failed"),
+        pytest.param({"retry_count": None}, Recorded.CONFLICT, id="now without a number of retries"),
+        pytest.param({"automation_version_id": "v2"}, Recorded.CONFLICT, id="now of another version"),
+    ],
+)
+def test_the_same_record_is_what_its_sender_said_and_not_how_it_was_judged(
+    engine: sa.Engine, ledger: LedgerSink, dead_letters: DeadLetters, said: dict[str, Any], becomes: Recorded
+) -> None:
+    ledger.write([run(1)])
+    before = chain(engine)
+    assert ledger.write([run(1, **said)]) == [becomes]
+    assert dead_letters == ([("conflicting_run", "x1")] if becomes is Recorded.CONFLICT else [])
+    assert chain(engine) == before
+
+
 @pytest.mark.parametrize("place", [0, 50, 99], ids=["first", "in the middle", "last"])
 def test_a_repeat_is_found_wherever_it_stands_in_a_large_batch(
     engine: sa.Engine, ledger: LedgerSink, dead_letters: DeadLetters, place: int
