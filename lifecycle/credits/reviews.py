@@ -121,7 +121,7 @@ def read_review(
     """A review with its report and its document, the newest revision unless one is named; None where there is none."""
     query = (
         sa.select(*(_reviews[name] for name in _FIELDS), _reviews.document)
-        .where(_reviews.iso_week == iso_week, _reviews.tenant_id.is_not_distinct_from(tenant_id))
+        .where(_reviews.iso_week == iso_week, _reviews.tenant_id == tenant_id)
         .order_by(_reviews.revision.desc())
         .limit(1)
     )
@@ -145,7 +145,7 @@ def _keep(
     sha256 = sha256_hex(document)
     before = connection.execute(
         sa.select(sa.func.coalesce(sa.func.max(_reviews.revision), 0)).where(
-            _reviews.iso_week == report.iso_week, _reviews.tenant_id.is_not_distinct_from(report.tenant_id)
+            _reviews.iso_week == report.iso_week, _reviews.tenant_id == report.tenant_id
         )
     ).scalar_one()
     kept = _review(

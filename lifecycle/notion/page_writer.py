@@ -286,7 +286,7 @@ def _is(wanted: Wanted) -> sa.ColumnElement[bool]:
     return sa.and_(
         _pages.kind == wanted.kind,
         _pages.object_id == wanted.object_id,
-        _pages.tenant_id.is_not_distinct_from(wanted.tenant_id),
+        _pages.tenant_id == wanted.tenant_id,
     )
 
 
