@@ -28,7 +28,7 @@ from sinks.dead_letter_records import DeadLetterRecorder
 from sinks.faults import Fault, classify
 from sinks.kafka import DeadLetterTopic
 from sinks.run_events import RunEventProducer
-from sinks.services import StoreAwayError
+from sinks.store_away import StoreAwayError
 
 #: Messages taken at once.
 BATCH = 500

@@ -4,18 +4,15 @@ A row has position, code and digest, never the bytes. Both are written beside th
 epoch waits for all that the epoch brought: after a crash what was not written is read again.
 """
 
-import time
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
-import structlog
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from config.metrics import SINK_RETRIES
 from dataflows.dead_letters import DeadLetter
 from lifecycle.dead_letters import DeadLetterRow, record_dead_letters
 from sinks.faults import Fault, classify
-from sinks.services import Retry, StoreAwayError
+from sinks.store_away import Retry, hold_back
 from sinks.write_behind import WriteBehind
 
 NAME = "dead_letters"
@@ -28,8 +25,6 @@ STEP = "recorded_dead_letters"
 PARTS = 64
 
 Write = Callable[[Sequence[DeadLetter]], None]
-
-_log = structlog.get_logger(__name__)
 
 
 class DeadLetterRecorder:
@@ -57,17 +52,9 @@ class DeadLetterRecorder:
                 if classify(error) not in (Fault.AWAY, Fault.CONFLICT):
                     raise
                 tries += 1
-                self._hold_back(tries)
+                hold_back(NAME, tries, self._retry, self._stopping)
             else:
                 return
-
-    def _hold_back(self, tries: int) -> None:
-        SINK_RETRIES.labels(NAME).inc()
-        if tries == 1:
-            _log.warning("store_away", sink=NAME)
-        if self._stopping():
-            raise StoreAwayError
-        time.sleep(self._retry.wait(tries).total_seconds())
 
 
 class _Partition(StatefulSinkPartition[DeadLetter, None]):

@@ -8,16 +8,13 @@ from operator import attrgetter
 
 import msgspec
 import sqlalchemy as sa
-import structlog
 
-from config.metrics import CREDIT_RUNS_RECORDED, SINK_BATCH_SECONDS, SINK_RETRIES
+from config.metrics import CREDIT_RUNS_RECORDED, SINK_BATCH_SECONDS
 from dataflows.credit_runs import CreditRun
 from lifecycle.credits.entry import LedgerEntry, plain
 from lifecycle.credits.ledger import Recorded, append
 from sinks.faults import Fault, classify
-from sinks.services import Retry, StoreAwayError
-
-_log = structlog.get_logger(__name__)
+from sinks.store_away import Retry, hold_back
 
 NAME = "ledger"
 
@@ -150,17 +147,9 @@ class LedgerSink:
                     raise
                 if fault is Fault.AWAY:
                     absences += 1
-                    self._hold_back(absences)
+                    hold_back(NAME, absences, self._retry, self._stopping, self._sleep)
                 else:
                     self._sleep(self._retry.conflict_wait.total_seconds())
-
-    def _hold_back(self, tries: int) -> None:
-        SINK_RETRIES.labels(NAME).inc()
-        if tries == 1:
-            _log.warning("store_away", sink=NAME)
-        if self._stopping():
-            raise StoreAwayError
-        self._sleep(self._retry.wait(tries).total_seconds())
 
 
 def _amount(value: Decimal | None) -> Decimal | None:

@@ -11,13 +11,13 @@ does: one that fails takes no other with it (docs/decisions/0008).
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import sqlalchemy as sa
 import structlog
 
-from config.metrics import BLOCK_SKIPPED, DECISION_LATENCY, DECISIONS_APPLIED, SINK_BATCH_SECONDS, SINK_RETRIES
+from config.metrics import BLOCK_SKIPPED, DECISION_LATENCY, DECISIONS_APPLIED, SINK_BATCH_SECONDS
 from dataflows.decisions import Decision, DecisionKind
 from lifecycle.breaker.circuit_breaker import CircuitBreaker
 from lifecycle.guard.counts import take_guard_lock
@@ -28,6 +28,7 @@ from sinks.faults import Fault, classify
 from sinks.handlers import HANDLERS, Effect, MalformedDecisionError
 from sinks.records import to_records
 from sinks.storable import storable
+from sinks.store_away import Retry, hold_back
 
 _log = structlog.get_logger(__name__)
 
@@ -56,25 +57,6 @@ class Result:
 
     outcome: Outcome
     reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """How long to wait before a decision is tried again. Conflicts soon, an absent store ever slower."""
-
-    conflict_wait: timedelta = timedelta(milliseconds=10)
-    #: A decision that still is in conflict after so many tries is not met by chance any more.
-    conflict_tries: int = 50
-    first_wait: timedelta = timedelta(milliseconds=100)
-    longest_wait: timedelta = timedelta(seconds=5)
-
-    def wait(self, tries: int) -> timedelta:
-        """How long to wait after so many tries without the store, from 1 on."""
-        return min(self.longest_wait, self.first_wait * 2.0 ** min(tries - 1, 32))
-
-
-class StoreAwayError(Exception):
-    """Postgres is away and the process was asked to stop. Nothing is lost: a restart replays the decision."""
 
 
 DeadLetterWriter = Callable[[Decision, str], None]
@@ -163,7 +145,15 @@ class ServicesSink:
                     self._sleep(self._retry.conflict_wait.total_seconds())
                     continue
                 absences += 1
-                self._hold_back(decision, absences, _state(error))
+                hold_back(
+                    NAME,
+                    absences,
+                    self._retry,
+                    self._stopping,
+                    self._sleep,
+                    sqlstate=_state(error),
+                    decision_id=decision.decision_id,
+                )
                 continue
             self._count(decision, result, effect)
             return result
@@ -185,14 +175,6 @@ class ServicesSink:
                 done.append((Result(Outcome(effect.outcome), effect.reason), effect))
             set_outcomes(connection, ((id_, effect.outcome, effect.reason) for id_, effect in effects.items()))
         return done
-
-    def _hold_back(self, decision: Decision, tries: int, state: str) -> None:
-        SINK_RETRIES.labels(NAME).inc()
-        if tries == 1:
-            _log.warning("store_away", sink=NAME, sqlstate=state, decision_id=decision.decision_id)
-        if self._stopping():
-            raise StoreAwayError
-        self._sleep(self._retry.wait(tries).total_seconds())
 
     def _refuse(self, decision: Decision, code: str, explanation: str) -> Result:
         _log.error("decision_dead_letter", code=code, explanation=explanation, kind=decision.kind)

@@ -16,7 +16,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from dataflows.dead_letters import DeadLetter, DeadLetterCode, Position
 from lifecycle import tables
 from sinks.dead_letter_records import PARTS, DeadLetterRecorder, RecordedDeadLetters
-from sinks.services import StoreAwayError
+from sinks.store_away import StoreAwayError
 
 RAW = b'{"error_message": "token hunter2 was refused"}'
 

@@ -23,7 +23,7 @@ from lifecycle.credits.entry import LedgerEntry
 from lifecycle.credits.ledger import Recorded, append, read_chain, tenants_in_ledger, verify
 from lifecycle.migrate import migrate
 from sinks.ledger import LedgerSink, entry_of
-from sinks.services import Retry, StoreAwayError
+from sinks.store_away import Retry, StoreAwayError
 
 _numbers = itertools.count()
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

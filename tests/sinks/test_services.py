@@ -14,7 +14,8 @@ from cli.embedded.postgres import EmbeddedPostgres
 from dataflows.decisions import Decision
 from lifecycle import tables
 from lifecycle.options import LifecycleOptions
-from sinks.services import Outcome, Result, Retry, ServicesSink, StoreAwayError
+from sinks.services import Outcome, Result, ServicesSink
+from sinks.store_away import Retry, StoreAwayError
 from tests.lifecycle.given import content, given_world, row, rows, texts, version
 from tests.sinks.given import blacklists, blocks, history, recovered, stuck
 
