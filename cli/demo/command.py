@@ -1,7 +1,6 @@
 """`breakwater demo`: everything embedded, on this machine alone, until Ctrl-C (spec 80.1)."""
 
 import shlex
-import sys
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -83,7 +82,7 @@ def _play(
         stack.enter_context(screen.footer())
         dead_letters = stack.enter_context(DeadLetterReader(system.bootstrap_servers, topics.dead_letter_topic))
         watch = Watch(engine)
-        api = stack.enter_context(ApiClient(system.public_url, system.key_file.read_text()))
+        api = stack.enter_context(ApiClient(system.public_url, system.development_key))
         people = stack.enter_context(People(api, watch, system.bootstrap_servers, topics))
         teller = stack.enter_context(StoryTeller(system.bootstrap_servers, topics.events_topic, story(start, seed)))
         news = News(
@@ -111,19 +110,19 @@ def _play(
 
 
 def _introduce(screen: Screen, system: Stack) -> None:
-    """Say where everything is, and how to ask the API oneself."""
-    program = _from_here(Path(sys.executable).with_name("breakwater"))
-    key = f'BREAKWATER_AUTH__DEVELOPMENT_KEY="$(cat {_from_here(system.key_file)})"'
+    """Say where everything is, and how to ask oneself."""
+    program = _from_here(system.command)
     blocked = f"{system.public_url}/v1/automation-versions?status=Blocked"
     screen.say(f"Console: {system.console_url}")
     screen.say(f"Metrics: {system.metrics_url} (the monitor's own: {system.monitor_metrics_url})")
-    screen.say(f'A token: TOKEN="$({key} {program} token --staff --role admin)"')
+    screen.say(f"Commands: {program} ledger verify (and any other of breakwater's)")
+    screen.say(f'A token: TOKEN="$({program} token --staff --role admin)"')
     screen.say(f'The API: curl -H "Authorization: Bearer $TOKEN" "{blocked}"')
     screen.say("Ctrl-C ends the demo.\n")
 
 
 def _from_here(path: Path) -> str:
-    """A path as one types it; not resolved, since an interpreter may be a link out of its environment."""
+    """A path as one types it."""
     path, here = path.absolute(), Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 

@@ -3,7 +3,6 @@
 All of it ends with the demo, however that ends. Everything that is written lies in one folder.
 """
 
-import os
 import secrets
 import shutil
 import signal
@@ -12,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from urllib.error import URLError
@@ -22,6 +21,7 @@ import sqlalchemy as sa
 
 from cli.demo import cast
 from cli.demo.seed import seed_cast
+from cli.demo.settings import CREDITS, environment, settings_of, write_command
 from cli.embedded.kafka import MockKafka
 from cli.embedded.platform import EmbeddedPlatform
 from cli.embedded.postgres import EmbeddedPostgres
@@ -34,13 +34,10 @@ from lifecycle.platform import WorkflowState
 from lifecycle.statuses import Status
 
 DATABASE = "breakwater"
-#: Where the key lies that signs the demo's tokens; another one each time.
-KEY_FILE = "development.key"
 PREFERRED_PORT = 8080
 PARTITIONS = 4
 #: Two minutes are right for clients, and long for somebody who watches; so are fifteen until an incident is over.
 CLIENT_MAIL_DELAY, QUIET_AFTER = timedelta(seconds=8), timedelta(seconds=15)
-_PREFIX = "BREAKWATER_"
 _SETTINGS = {
     "OPS_EMAIL": "ops@breakwater.example",
     "SMTP__SENDER": "breakwater@breakwater.example",
@@ -59,7 +56,10 @@ class Stack:
     bootstrap_servers: str
     #: Of API and console.
     public_url: str
-    key_file: Path
+    #: `breakwater` with the settings of all this.
+    command: Path
+    #: Signs the demo's tokens; another one each time.
+    development_key: str = field(repr=False)
     platform: EmbeddedPlatform
     #: Of the API, with what operations watches; and of the monitor.
     metrics_url: str
@@ -100,7 +100,7 @@ def running(
         say("Starting PostgreSQL, Redis, a mail server, a Kafka broker and the automation platform, all embedded")
         postgres = stack.enter_context(EmbeddedPostgres(folder / "postgres", fast=True))
         check()
-        for leftover in ("recovery", "mails", "logs"):
+        for leftover in ("recovery", "mails", "logs", CREDITS):
             shutil.rmtree(folder / leftover, ignore_errors=True)
             (folder / leftover).mkdir()
         redis = stack.enter_context(EmbeddedRedis())
@@ -119,9 +119,11 @@ def running(
         console_port = claim_console_port(stack) if port is None else port
         metrics_port = free_port()
         public_url = f"http://127.0.0.1:{console_port}"
-        key_file = folder / KEY_FILE
-        environment = _environment(
+        development_key = secrets.token_urlsafe(48)
+        settings = settings_of(
+            folder,
             {
+                **_SETTINGS,
                 "POSTGRES__URL": database_url,
                 "REDIS__URL": redis.url(),
                 "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
@@ -129,17 +131,20 @@ def running(
                 "SMTP__PORT": str(smtp.port),
                 "PLATFORM__URL": platform.url,
                 "HTTP__PUBLIC_URL": public_url,
-                "AUTH__DEVELOPMENT_KEY": _new_key(key_file),
-            }
+                "AUTH__DEVELOPMENT_KEY": development_key,
+            },
         )
-        monitor = ["run", "--source", "kafka", "--sink", "services", "--recovery", str(folder / "recovery")]
+        command = write_command(folder, settings)
+        recovery = (folder / "recovery").absolute()
+        monitor = ["run", "--source", "kafka", "--sink", "services", "--recovery", str(recovery)]
         commands = {
             "monitor": [*monitor, "--metrics-port", str(metrics_port)],
             "worker": ["worker"],
             "api": ["api", "--port", str(console_port), "--without-sign-in"],
         }
         processes = {
-            name: _start(stack, words, folder / "logs" / f"{name}.log", environment) for name, words in commands.items()
+            name: _start(stack, words, folder / "logs" / f"{name}.log", settings, folder)
+            for name, words in commands.items()
         }
         stack.callback(_stop_together, tuple(processes.values()))
         processes["monitor"].wait_until(lambda: up(is_listening(metrics_port)))
@@ -148,7 +153,8 @@ def running(
             database_url=database_url,
             bootstrap_servers=kafka.bootstrap_servers,
             public_url=public_url,
-            key_file=key_file,
+            command=command,
+            development_key=development_key,
             platform=platform,
             metrics_url=f"{public_url}/metrics",
             monitor_metrics_url=f"http://127.0.0.1:{metrics_port}/metrics",
@@ -159,8 +165,8 @@ def running(
 def _make_topics(kafka: MockKafka) -> None:
     names = Kafka()
     co_partitioned = (names.events_topic, names.control_topic)
-    for field, name in names:
-        if field.endswith("_topic"):
+    for setting, name in names:
+        if setting.endswith("_topic"):
             kafka.create_topic(name, PARTITIONS if name in co_partitioned else 1)
 
 
@@ -190,25 +196,16 @@ def claim_console_port(stack: ExitStack) -> int:
     return free_port() if is_listening(PREFERRED_PORT) else PREFERRED_PORT
 
 
-def _new_key(path: Path) -> str:
-    """A key for this demo alone, readable by its owner."""
-    key = secrets.token_urlsafe(48)
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(key)
-    return key
-
-
-def _environment(addresses: Mapping[str, str]) -> dict[str, str]:
-    """The settings of the processes; none of the audience's own reaches them."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
-    return kept | {f"{_PREFIX}{name}": value for name, value in {**addresses, **_SETTINGS}.items()}
-
-
-def _start(stack: ExitStack, words: Sequence[str], log: Path, environment: dict[str, str]) -> Child:
-    # With the demo its servers die; whoever still waits for an answer of theirs would never end politely.
+def _start(stack: ExitStack, words: Sequence[str], log: Path, settings: Mapping[str, str], folder: Path) -> Child:
     return stack.enter_context(
-        Child([sys.executable, "-m", "cli", *words], log=log, environment=environment, death_signal=signal.SIGKILL)
+        Child(
+            [sys.executable, "-m", "cli", *words],
+            log=log,
+            environment=environment(settings),
+            folder=folder,
+            # With the demo its servers die; whoever still waits for an answer of theirs would never end politely.
+            death_signal=signal.SIGKILL,
+        )
     )
 
 

@@ -31,6 +31,7 @@ class Child:
         *,
         log: Path,
         environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
         user: int | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
         death_signal: signal.Signals | None = None,
@@ -38,9 +39,9 @@ class Child:
     ) -> None:
         """Start `command` (its first word a full path); both its outputs are appended to `log`.
 
-        `user`: run as this user and group, for an owner who is root. `stop_signal`: what ends it cleanly; it gets
-        that from `stop`, and at its owner's death unless `death_signal` is another. `by_kernel`: false uses the way
-        for systems other than Linux.
+        `folder`: where it works, if not where its owner does. `user`: run as this user and group, for an owner who is
+        root. `stop_signal`: what ends it cleanly; it gets that from `stop`, and at its owner's death unless
+        `death_signal` is another. `by_kernel`: false uses the way for systems other than Linux.
         """
         self.name = Path(command[0]).name
         self._log = log
@@ -56,6 +57,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=None if environment is None else dict(environment),
+                cwd=folder,
                 start_new_session=True,
             )
         self.pid = self._process.pid

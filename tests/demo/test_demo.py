@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 from cli.demo import cast
 from cli.demo.scenario import COSTLY, COSTLY_RUNS, HANGING
-from cli.demo.stack import DATABASE, KEY_FILE
+from cli.demo.settings import COMMAND
+from cli.demo.stack import DATABASE
 from cli.embedded.postgres import EmbeddedPostgres
 from lifecycle import tables
 from lifecycle.guard.arithmetic import GuardPolicy
@@ -121,6 +122,8 @@ class Told:
     #: Those that the refusal at the gate and the credit case name.
     blacklist_page: str
     case_page: str
+    #: What the command that the demo names said of the ledger.
+    verified: str
     key: str
     rows: dict[str, list[sa.Row[tuple[object, ...]]]]
     mails: list[str]
@@ -161,11 +164,21 @@ def link_in(line: str) -> str:
     return found.group()
 
 
+def typed(words: str) -> str:
+    """Type what the demo says; what comes of it."""
+    return subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=True).stdout
+
+
 def follow(token_line: str) -> str:
     """Type what the demo says, and get a token."""
-    command = token_line.removeprefix("A token: ").strip()
-    typed = subprocess.run(["sh", "-c", f'{command} && echo "$TOKEN"'], capture_output=True, text=True, check=True)
-    return typed.stdout.strip()
+    return typed(f'{token_line.removeprefix("A token: ").strip()} && echo "$TOKEN"').strip()
+
+
+def key_in(command: str) -> str:
+    """The key that signs tokens, out of the command that has all settings."""
+    found = re.search(r"^export BREAKWATER_AUTH__DEVELOPMENT_KEY=(\S+)$", command, re.MULTILINE)
+    assert found is not None
+    return found.group(1)
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +186,7 @@ def told(folder: Path) -> Told:
     with Demo(folder, "--seconds", str(_STORY_SECONDS)) as demo:
         console = link_in(demo.read_until("Console: "))
         metrics_url = link_in(demo.read_until("Metrics: "))
+        verify = demo.read_until("Commands: ").removeprefix("Commands: ").partition(" (")[0]
         # At once: in ten seconds the block is over.
         token = follow(demo.read_until("A token: "))
         blocked_url = link_in(demo.read_until("The API: "))
@@ -186,6 +200,7 @@ def told(folder: Path) -> Told:
         blacklist_page = fetch(link_in(demo.read_until("why: ")))
         demo.read_until("  CASE ")
         case_page = fetch(link_in(demo.read_until("/console/cases/")))
+        verified = typed(verify)
         exit_code = demo.end()
     wait_until_none_is_left(folder)
     return Told(
@@ -198,7 +213,8 @@ def told(folder: Path) -> Told:
         decision_page=decision_page,
         blacklist_page=blacklist_page,
         case_page=case_page,
-        key=(folder / KEY_FILE).read_text(),
+        verified=verified,
+        key=key_in((folder / COMMAND).read_text()),
         rows=read_tables(folder / "postgres"),
         mails=[path.read_text() for path in sorted((folder / "mails").iterdir())],
     )
@@ -332,8 +348,10 @@ def test_a_runaway_prompt_becomes_a_case_that_holds_its_workflow_until_it_is_ack
 
 
 def test_the_ledger_has_the_runs_of_all_customers_and_is_checked(told: Told) -> None:
-    assert {row.tenant_id for row in told.all(tables.credit_runs)} == {each.tenant_id for each in cast.CUSTOMERS}
+    tenants = {each.tenant_id for each in cast.CUSTOMERS}
+    assert {row.tenant_id for row in told.all(tables.credit_runs)} == tenants
     assert any("all chains hold" in line for line in told.lines)
+    assert [line.split(":")[0] for line in told.verified.splitlines() if ": holds" in line] == sorted(tenants)
 
 
 def test_nothing_else_was_decided_or_moved(told: Told) -> None:

@@ -60,6 +60,15 @@ def until_it_runs(process: int) -> bool:
     return True
 
 
+def test_it_works_where_it_is_told_to(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    (tmp_path / "there").mkdir()
+    where = [sys.executable, "-c", "import os; print(os.getcwd(), flush=True)"]
+    with Child(where, log=log, folder=tmp_path / "there") as child:
+        assert child.wait(timedelta(seconds=20)) == 0
+    assert log.read_text().strip() == str(tmp_path / "there")
+
+
 @pytest.mark.parametrize("by_kernel", _WAYS)
 @pytest.mark.parametrize("at_once", [pytest.param(True, id="at once"), pytest.param(False, id="later")])
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
