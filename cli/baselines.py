@@ -43,7 +43,8 @@ def show(
         typer.echo(json.dumps({"baselines": [told(one) for one in found]}, ensure_ascii=False))
         return
     if not found:
-        typer.echo("breakwater: there is no such baseline", err=True)
+        which = "there never was one" if history else "none waits for approval" if proposed else "none is in force"
+        typer.echo(f"breakwater: {which}", err=True)
     for one in found:
         typer.echo(f"{line(one)}\t{one.id}")
 

@@ -48,6 +48,8 @@ _TOLD = (
     "baseline_source",
 )
 
+_NEEDED = "Required without --json."
+
 Text = Annotated[str | None, typer.Option()]
 YesNo = Annotated[bool | None, typer.Option()]
 
@@ -59,13 +61,13 @@ def log(
         typer.Option("--json", help="The record, JSON, - is stdin; what is told is JSON, too.", metavar="FILE"),
     ] = None,
     print_json: Annotated[bool, typer.Option("--print-json", help="Print one JSON object.")] = False,
-    run_id: Text = None,
+    run_id: Annotated[str | None, typer.Option(help=_NEEDED)] = None,
     timestamp: Annotated[str | None, typer.Option(help="2026-01-31T00:00:00Z; now.")] = None,
-    scenario_id: Annotated[str | None, typer.Option("--scenario-id", "--scenario")] = None,
+    scenario_id: Annotated[str | None, typer.Option("--scenario-id", "--scenario", help=_NEEDED)] = None,
     scenario_name: Text = None,
     job_type: Text = None,
     status: Annotated[str | None, typer.Option(help="success by default.")] = None,
-    credits_total: Annotated[str | None, typer.Option("--credits-total", "--credits")] = None,
+    credits_total: Annotated[str | None, typer.Option("--credits-total", "--credits", help=_NEEDED)] = None,
     credits_in: Text = None,
     credits_out: Text = None,
     model: Text = None,

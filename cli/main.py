@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import DEFAULT_MARKUP_MODE, TyperCommand, TyperGroup
 
 #: Command -> module; the function has the command's name, dashes for underscores.
 COMMANDS = {
@@ -39,6 +39,9 @@ COMMANDS = {
     "notion": "cli.notion",
 }
 
+#: Those with options too long for a table on a terminal of 80 columns.
+_PLAIN_HELP = frozenset({"log"})
+
 
 class _LazyGroup(TyperGroup):
     """Knows its commands by name, and imports one to run it."""
@@ -57,7 +60,11 @@ class _LazyGroup(TyperGroup):
             assert isinstance(group, TyperGroup)
             group.name = cmd_name
             return group
-        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        single = typer.Typer(
+            add_completion=False,
+            pretty_exceptions_enable=False,
+            rich_markup_mode=None if cmd_name in _PLAIN_HELP else DEFAULT_MARKUP_MODE,
+        )
         single.command(cmd_name)(found)
         command = typer.main.get_command(single)
         assert isinstance(command, TyperCommand)

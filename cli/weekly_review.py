@@ -79,11 +79,12 @@ def _fields(review: Review, path: str) -> dict[str, object]:
 def _text(report: WeeklyReport) -> str:
     stats, forecast = report.summary_stats, report.forecast
     change = report.change.credits_change
+    by_severity = (stats.sev0_count, stats.sev1_count, stats.sev2_count, stats.sev3_count, stats.sev4_count)
     lines = [
         f"Week {report.iso_week}: {report.period_start:%Y-%m-%d} to {report.period_end:%Y-%m-%d %H:%M} UTC",
         f"Credits: {stats.total_credits:,f}" + ("" if change is None else f" ({change:+.0%} against the week before)"),
         f"Runs: {stats.total_runs:,} ({stats.failed_runs:,} failed, {stats.failed_credits:,f} credits)",
-        f"SEV0 {stats.sev0_count}, SEV1 {stats.sev1_count}, SEV2 {stats.sev2_count}, SEV3 {stats.sev3_count}",
+        ", ".join(f"SEV{number} {count:,}" for number, count in enumerate(by_severity)),
         f"Forecast for {forecast.month}: {forecast.expected:,.0f} ({forecast.low:,.0f} to {forecast.high:,.0f})",
     ]
     for number, one in enumerate(report.top_scenarios_by_total, 1):

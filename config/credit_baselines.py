@@ -119,5 +119,5 @@ def _refuse(name: str) -> Any:
 
 def _sentence(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"]) or "the file"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = "must be a JSON object" if fault["type"] == "model_type" else fault["msg"].removeprefix("Value error, ")
     return f"{place}: {message[0].lower()}{message[1:]}"

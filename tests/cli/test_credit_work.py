@@ -51,6 +51,7 @@ def test_a_week_is_reviewed(breakwater: Command, engine: sa.Engine, tmp_path: Pa
     assert json.loads(Path(told["reviews"][0]["file"]).read_bytes()) == told["report"]
     again = breakwater("weekly-review", "--week", "2026-W04")
     assert "Credits: 600" in again.stdout
+    assert "SEV0 0, SEV1 0, SEV2 0, SEV3 0, SEV4 6" in again.stdout
     assert "1. export: 600 credits (1.00× baseline)" in again.stdout
     assert f"wrote {tmp_path}/reviews/weekly_2026-W04_t1.r2.json" in again.stdout
     assert records(engine) == [("weekly_review", "by_hand", "operator", "done", 2, None)] * 2
@@ -204,10 +205,17 @@ def test_a_database_without_our_tables(postgres: EmbeddedPostgres, arguments: li
     assert done.stderr == "breakwater: the database has no tables of this version; run `breakwater migrate`\n"
 
 
-def test_where_there_is_nothing_that_is_said(breakwater: Command) -> None:
-    done = breakwater("baselines", "show")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "breakwater: there is no such baseline\n"
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param([], "none is in force", id="in force"),
+        pytest.param(["--proposed"], "none waits for approval", id="proposed"),
+        pytest.param(["--history"], "there never was one", id="ever"),
+    ],
+)
+def test_where_there_is_nothing_that_is_said(breakwater: Command, options: list[str], said: str) -> None:
+    done = breakwater("baselines", "show", *options)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"breakwater: {said}\n")
     assert json.loads(breakwater("baselines", "show", "--json").stdout) == {"baselines": []}
 
 

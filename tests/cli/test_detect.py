@@ -467,6 +467,7 @@ def test_every_fault_of_the_baselines_is_named(tmp_path: Path) -> None:
         "  baselines.0.median_credits: must be a number",
         "  baselines.1.scenario_id: input should be a valid string",
     ]
+    assert complaint("-", "--baselines", write(file, b"[]")).splitlines()[1:] == ["  the file: must be a JSON object"]
     for unreadable in (b"{", b'{"baselines": [{"median_credits": 1e-99999999999999999999}]}'):
         assert complaint("-", "--baselines", write(file, unreadable)) == (
             f"breakwater: {file}: no usable baselines\n  no JSON text\n"

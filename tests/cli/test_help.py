@@ -12,3 +12,9 @@ def test_every_command_explains_itself(command: str) -> None:
     assert told.exit_code == 0
     assert f"{command} [OPTIONS]" in told.output
     assert "completion" not in told.output
+
+
+def test_the_options_of_a_record_are_named_whole_on_a_narrow_terminal() -> None:
+    told = CliRunner().invoke(app, ["log", "--help"], env={"COLUMNS": "80"})
+    assert "--has-max-items-config / --no-has-max-items-config" in told.output
+    assert "\N{HORIZONTAL ELLIPSIS}" not in told.output
