@@ -182,10 +182,10 @@ def import_baselines(
     `LifecycleError` for one who may not approve baselines, or when a tenant is not known.
     """
     _require_approver(actor_context)
+    lock_baselines(connection)
     unknown = _unknown_tenants(connection, {one.tenant_id for one in imported})
     if unknown:
         raise LifecycleError(ErrorCode.NOT_FOUND, f"These tenants are not known: {', '.join(unknown)}.")
-    lock_baselines(connection)
     before = {(one.tenant_id, one.scenario): one for one in list_baselines(connection)}
     at = _now_after(connection, before.values())
     changed = []

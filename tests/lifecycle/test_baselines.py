@@ -2,6 +2,8 @@
 
 import json
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -261,6 +263,31 @@ def test_what_is_imported_holds_at_once_and_what_is_the_same_is_left(world: sa.E
     assert [one.scenario for one in changed] == ["import"]
     assert in_force(world) == {("t1", "export"): Decimal(100), ("t2", "import"): Decimal(7)}
     assert told(world)[-1]["tenant_id"] == "t2"
+
+
+def test_an_import_in_a_snapshot_sees_the_change_that_it_waited_for(world: sa.Engine) -> None:
+    """As the command makes it, while somebody else imports the same."""
+    imported = [ImportedBaseline(tenant_id="t1", scenario="import", median_credits=Decimal(7))]
+
+    def import_later() -> list[Baseline]:
+        with world.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+            return import_baselines(connection, imported, actor_context=OPS_ADMIN)
+
+    with ThreadPoolExecutor(1) as threads, world.connect() as first:
+        with first.begin():
+            assert len(import_baselines(first, imported, actor_context=OPS_ADMIN)) == 1
+            later = threads.submit(import_later)
+            wait_until_one_waits(world)
+        assert later.result(60) == []
+    assert in_force(world) == {("t1", "import"): Decimal(7)}
+
+
+def wait_until_one_waits(engine: sa.Engine) -> None:
+    deadline = time.monotonic() + 60
+    with engine.connect() as connection:
+        while not connection.execute(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one():
+            assert time.monotonic() < deadline, "nobody waits for a lock"
+            time.sleep(0.02)
 
 
 def test_a_tenant_that_is_not_known_refuses_the_whole_import(world: sa.Engine) -> None:
