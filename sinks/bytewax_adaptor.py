@@ -1,6 +1,7 @@
 """The services sink and the ledger as bytewax sees them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
@@ -14,33 +15,35 @@ from lifecycle.system_config import SystemConfig
 from sinks.ledger import LedgerSink, RunDeadLetterWriter
 from sinks.services import DeadLetterWriter, ServicesSink
 
-Keyed = tuple[str, Decision]
-KeyedRun = tuple[str, CreditRun]
+X = TypeVar("X")
+
+#: What commits all that it is given before it returns, and what gives its connections back.
+Writer = tuple[Callable[[Iterable[X]], object], Callable[[], None]]
 
 
-class _Partition(StatelessSinkPartition[Keyed]):
-    def __init__(self, sink: ServicesSink) -> None:
-        self._sink = sink
+class _Partition(StatelessSinkPartition[tuple[str, X]], Generic[X]):
+    def __init__(self, writer: Writer[X]) -> None:
+        self._write, self._close = writer
 
-    def write_batch(self, items: list[Keyed]) -> None:
-        """Returns when every decision is committed; meaning never depends on where a batch ends."""
-        self._sink.apply(decision for _, decision in items)
+    def write_batch(self, items: list[tuple[str, X]]) -> None:
+        """Returns when all is committed; meaning never depends on where a batch ends."""
+        self._write(item for _, item in items)
 
     def close(self) -> None:
-        self._sink.close()
+        self._close()
 
 
-class DecisionServices(DynamicSink[Keyed]):
-    """Hands `(decision id, Decision)` to the lifecycle.
+class Committed(DynamicSink[tuple[str, X]], Generic[X]):
+    """Hands what comes, without its key, to a sink that commits it.
 
-    Delivery is at least once: after a restart bytewax replays from the last snapshot, and the sink drops every
-    `decision_id` that it has applied before.
+    Delivery is at least once: after a restart bytewax replays from the last snapshot, and the sink passes over what it
+    has had before.
     """
 
-    def __init__(self, make: Callable[[], ServicesSink]) -> None:
+    def __init__(self, make: Callable[[], Writer[X]]) -> None:
         self._make = make
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:  # noqa: ARG002
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition[X]:  # noqa: ARG002
         """One sink, with connections of its own, for each worker."""
         return _Partition(self._make())
 
@@ -49,50 +52,29 @@ def decision_services(
     settings: Settings,
     dead_letter: Callable[[], DeadLetterWriter],
     stopping: Callable[[], bool] = lambda: False,
-) -> DecisionServices:
-    """The sink as the settings describe it. `dead_letter` makes a writer for each worker; contacts nothing yet."""
+) -> Committed[Decision]:
+    """The services as the settings describe them; contacts nothing yet. `dead_letter` makes one for each worker."""
     options = LifecycleOptions.of(settings)
 
-    def make() -> ServicesSink:
+    def make() -> Writer[Decision]:
         # One decision at a time needs one connection.
         engine = make_engine(settings.postgres, pool_size=1)
         breaker = CircuitBreaker(engine, settings.redis.url.get_secret_value(), SystemConfig(engine), options)
-        return ServicesSink(engine, options, dead_letter(), breaker=breaker, stopping=stopping)
+        sink = ServicesSink(engine, options, dead_letter(), breaker=breaker, stopping=stopping)
+        return sink.apply, sink.close
 
-    return DecisionServices(make)
-
-
-class _LedgerPartition(StatelessSinkPartition[KeyedRun]):
-    def __init__(self, sink: LedgerSink) -> None:
-        self._sink = sink
-
-    def write_batch(self, items: list[KeyedRun]) -> None:
-        """Returns when every run is in the ledger, or in the dead letters."""
-        self._sink.write(run for _, run in items)
-
-    def close(self) -> None:
-        self._sink.close()
-
-
-class CreditLedger(DynamicSink[KeyedRun]):
-    """Hands `(execution id, CreditRun)` to the ledger, which passes over what it has after a restart."""
-
-    def __init__(self, make: Callable[[], LedgerSink]) -> None:
-        self._make = make
-
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> _LedgerPartition:  # noqa: ARG002
-        """One sink, with a connection of its own, for each worker."""
-        return _LedgerPartition(self._make())
+    return Committed(make)
 
 
 def credit_ledger(
     settings: Settings,
     dead_letter: Callable[[], RunDeadLetterWriter],
     stopping: Callable[[], bool] = lambda: False,
-) -> CreditLedger:
+) -> Committed[CreditRun]:
     """The ledger as the settings describe its database; contacts nothing yet."""
 
-    def make() -> LedgerSink:
-        return LedgerSink(make_engine(settings.postgres, pool_size=1), dead_letter(), stopping=stopping)
+    def make() -> Writer[CreditRun]:
+        sink = LedgerSink(make_engine(settings.postgres, pool_size=1), dead_letter(), stopping=stopping)
+        return sink.write, sink.close
 
-    return CreditLedger(make)
+    return Committed(make)

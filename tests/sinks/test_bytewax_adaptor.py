@@ -9,9 +9,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSource, run_main
 
+from dataflows.decisions import Decision
 from lifecycle import tables
 from lifecycle.options import LifecycleOptions
-from sinks.bytewax_adaptor import DecisionServices
+from sinks.bytewax_adaptor import Committed, Writer
 from sinks.services import ServicesSink
 from tests.lifecycle.given import content, given_world, rows
 from tests.sinks.given import history
@@ -27,13 +28,18 @@ def test_a_flow_that_dies_and_resumes_leaves_what_an_undisturbed_one_leaves(
     engine: sa.Engine, database_url: str, tmp_path: Path, batch: int
 ) -> None:
     given_world(engine)
+
+    def make() -> Writer[Decision]:
+        sink = ServicesSink(sa.create_engine(database_url), LifecycleOptions(), never)
+        return sink.apply, sink.close
+
     keyed = [("000", said) for said in history()]
     source = TestingSource([*keyed[:7], TestingSource.ABORT(), *keyed[7:]], batch_size=batch)
     flow = Dataflow("decisions")
     op.output(
         "services",
         op.input("history", flow, source),
-        DecisionServices(lambda: ServicesSink(sa.create_engine(database_url), LifecycleOptions(), never)),
+        Committed(make),
     )
     init_db_dir(tmp_path, 1)
     recovery = RecoveryConfig(str(tmp_path))
@@ -45,7 +51,7 @@ def test_a_flow_that_dies_and_resumes_leaves_what_an_undisturbed_one_leaves(
     op.output(
         "services",
         op.input("history", fresh, TestingSource(keyed)),
-        DecisionServices(lambda: ServicesSink(sa.create_engine(database_url), LifecycleOptions(), never)),
+        Committed(make),
     )
     run_main(fresh)
     assert content(engine) == after_crash
