@@ -279,24 +279,21 @@ def _credit_runs_sink(
     if sink != "services":
         return None
     from sinks.bytewax_adaptor import credit_ledger
-    from sinks.dead_decisions import runs_to_file, runs_to_topic
 
-    return credit_ledger(
-        settings,
-        lambda: runs_to_topic(settings.kafka) if dead_decisions is None else runs_to_file(dead_decisions),
-        lambda: stop.requested,
-    )
+    return credit_ledger(settings, lambda: _dead_writer(settings, dead_decisions), lambda: stop.requested)
 
 
 def _services(settings: Settings, stop: StopRequest, dead_decisions: Path | None) -> Any:
     from sinks.bytewax_adaptor import decision_services
+
+    return decision_services(settings, lambda: _dead_writer(settings, dead_decisions), lambda: stop.requested)
+
+
+def _dead_writer(settings: Settings, path: Path | None) -> Any:
+    """Where goes what can never be applied."""
     from sinks.dead_decisions import to_file, to_topic
 
-    return decision_services(
-        settings,
-        lambda: to_topic(settings.kafka) if dead_decisions is None else to_file(dead_decisions),
-        lambda: stop.requested,
-    )
+    return to_topic(settings.kafka) if path is None else to_file(path)
 
 
 def _dead_decisions(dead_letters: Path | None, source: str, recovery: Path | None) -> Path | None:

@@ -11,57 +11,33 @@ from dataflows.credit_runs import CreditRun
 from dataflows.decisions import Decision
 from sinks.kafka import Record, TopicWriter
 
-
-def encode_dead_decision(decision: Decision, code: str) -> bytes:
-    """One JSON object in ASCII, since what made a decision unusable may be a character that nothing else takes."""
-    return json.dumps({"code": code, "decision": msgspec.to_builtins(decision)}).encode("ascii")
+DeadWriter = Callable[[Decision | CreditRun, str], None]
+"""Takes what can't be applied and one word on why; what it took is durable when it returns."""
 
 
-def encode_dead_run(run: CreditRun, code: str) -> bytes:
-    """One JSON object in ASCII."""
-    return json.dumps({"code": code, "credit_run": msgspec.to_builtins(run)}).encode("ascii")
+def encode_dead(said: Decision | CreditRun, code: str) -> bytes:
+    """One JSON object in ASCII, since what made it unusable may be a character that nothing else takes."""
+    name = "decision" if isinstance(said, Decision) else "credit_run"
+    return json.dumps({"code": code, name: msgspec.to_builtins(said)}).encode("ascii")
 
 
-def to_file(path: Path) -> Callable[[Decision, str], None]:
+def to_file(path: Path) -> DeadWriter:
     """Append to a file, a line each."""
 
-    def write(decision: Decision, code: str) -> None:
-        _append(path, encode_dead_decision(decision, code))
+    def write(said: Decision | CreditRun, code: str) -> None:
+        with path.open("ab") as file:
+            file.write(encode_dead(said, code) + b"\n")
 
     return write
 
 
-def runs_to_file(path: Path) -> Callable[[CreditRun, str], None]:
-    """Append to a file, a line each."""
-
-    def write(run: CreditRun, code: str) -> None:
-        _append(path, encode_dead_run(run, code))
-
-    return write
-
-
-def to_topic(kafka: Kafka) -> Callable[[Decision, str], None]:
-    """Write to the topic; while the broker is away the stream is held back."""
+def to_topic(kafka: Kafka) -> DeadWriter:
+    """Write to the topic, by decision or execution; while the broker is away the stream is held back."""
     writer = TopicWriter(kafka, kafka.decisions_dead_letter_topic)
 
-    def write(decision: Decision, code: str) -> None:
-        key = decision.decision_id.encode("ascii", "backslashreplace")
-        writer.write([Record(key, encode_dead_decision(decision, code), [("code", code)])])
+    def write(said: Decision | CreditRun, code: str) -> None:
+        name = said.decision_id if isinstance(said, Decision) else said.execution_id
+        key = name.encode("ascii", "backslashreplace")
+        writer.write([Record(key, encode_dead(said, code), [("code", code)])])
 
     return write
-
-
-def runs_to_topic(kafka: Kafka) -> Callable[[CreditRun, str], None]:
-    """Write to the topic, by execution; while the broker is away the stream is held back."""
-    writer = TopicWriter(kafka, kafka.decisions_dead_letter_topic)
-
-    def write(run: CreditRun, code: str) -> None:
-        key = run.execution_id.encode("ascii", "backslashreplace")
-        writer.write([Record(key, encode_dead_run(run, code), [("code", code)])])
-
-    return write
-
-
-def _append(path: Path, line: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(line + b"\n")
