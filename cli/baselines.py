@@ -13,7 +13,13 @@ from config.credit_baselines import UnusableBaselinesError, parse_baselines
 from config.settings import load_settings
 from lifecycle.credits.approved_baselines import IN_FORCE, list_baselines
 from lifecycle.credits.baseline_file import export_baselines
-from lifecycle.credits.baselines import ImportedBaseline, approve_baseline, import_baselines, reject_baseline
+from lifecycle.credits.baselines import (
+    ImportedBaseline,
+    approve_baseline,
+    import_baselines,
+    lock_baselines,
+    reject_baseline,
+)
 from lifecycle.kinds import BaselineStatus
 from lifecycle.options import LifecycleOptions
 
@@ -59,6 +65,7 @@ def approve(
     """Put a proposed baseline into force."""
     settings = load_settings()
     with transaction(settings) as connection:
+        lock_baselines(connection)
         waiting = list_baselines(connection, statuses=(BaselineStatus.PROPOSED,))
         found = next((one for one in waiting if one.id == baseline), None)
         if found is None:

@@ -5,15 +5,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from cli.credit_work import operator
 from cli.embedded.postgres import EmbeddedPostgres
 from lifecycle import tables
-from tests.lifecycle.given import given_world, row, rows
+from lifecycle.credits.baselines import approve_baseline
+from tests.lifecycle.given import given_world, row, rows, wait_until_one_waits
 from tests.lifecycle.ledger_given import entry, spend
 
 SUNDAY = datetime(2026, 1, 25, 23, tzinfo=UTC)
@@ -125,6 +128,20 @@ def test_baselines_are_updated_approved_exported_and_imported(
     elsewhere.write_text(json.dumps(document))
     assert breakwater("baselines", "import", str(elsewhere)).stdout == "1 of 1 baselines changed\n"
     assert "200 → 150" in breakwater("baselines", "show").stdout
+
+
+def test_what_somebody_else_approves_meanwhile_waits_no_more(breakwater: Command, engine: sa.Engine) -> None:
+    breakwater("update-baselines", "--at", AT)
+    spend(engine, [entry(SUNDAY + timedelta(days=14, minutes=number), 200) for number in range(9)])
+    breakwater("baselines", "update", "--at", "2026-02-15T23:00:00Z")
+    waiting = str(row(engine, tables.credit_baselines, status="proposed")["id"])
+    with ThreadPoolExecutor(1) as threads, engine.connect() as connection:
+        with connection.begin():
+            approve_baseline(connection, tenant_id="t1", baseline_id=waiting, actor_context=operator("u9"))
+            second = threads.submit(breakwater, "baselines", "approve", waiting)
+            wait_until_one_waits(engine)
+        done = second.result()
+    assert (done.returncode, done.stderr) == (2, "breakwater: no such baseline waits for approval\n")
 
 
 @pytest.mark.parametrize(

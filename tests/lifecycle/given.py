@@ -1,6 +1,7 @@
 """A small world for the lifecycle's tests: two tenants, an automation each, and words to look at the result."""
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -104,6 +105,15 @@ def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _timeless(one) for name, one in value.items() if name not in _NOT_COMPARED}
     return _TOLD_TIME.sub("(time)", value) if isinstance(value, str) else value
+
+
+def wait_until_one_waits(engine: sa.Engine) -> None:
+    """Wait until a transaction waits for what another has locked, or fail."""
+    deadline = time.monotonic() + 120
+    with engine.connect() as connection:
+        while not connection.execute(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one():
+            assert time.monotonic() < deadline, "nobody waits for a lock"
+            time.sleep(0.02)
 
 
 def texts(engine: sa.Engine) -> str:
