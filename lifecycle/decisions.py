@@ -19,6 +19,7 @@ _RESOURCE_TYPES = ("automation_version", "task", "workflow")
 
 _decisions = tables.decisions.c
 _evidence = tables.decision_evidence.c
+_joined = tables.task_decisions.c
 _audit = tables.audit_logs.c
 _versions = tables.automation_versions.c
 _automations = tables.automations.c
@@ -109,12 +110,21 @@ class DecisionPage:
 
 
 def list_decisions(
-    connection: sa.Connection, *, kind: DecisionKind | None = None, after: Cursor | None = None, limit: int = 50
+    connection: sa.Connection,
+    *,
+    kind: DecisionKind | None = None,
+    task_id: str | None = None,
+    after: Cursor | None = None,
+    limit: int = 50,
 ) -> DecisionPage:
-    """At most `limit` decisions, newest event time first, after a cursor."""
+    """At most `limit` decisions, newest event time first, after a cursor; with `task_id` those that joined a task."""
     query = _summaries().order_by(_decisions.occurred_at.desc(), _decisions.decision_id.desc())
     if kind is not None:
         query = query.where(_decisions.kind == kind)
+    if task_id is not None:
+        query = query.where(
+            _decisions.decision_id.in_(sa.select(_joined.decision_id).where(_joined.task_id == task_id))
+        )
     if after is not None:
         query = query.where(
             sa.tuple_(_decisions.occurred_at, _decisions.decision_id)
@@ -259,7 +269,13 @@ def _tasks_of(connection: sa.Connection, row: sa.Row[Any]) -> list[Task]:
     tasks = tables.tasks.c
     rows = connection.execute(
         task_rows()
-        .where(tasks.tenant_id == row.tenant_id, tasks.decision_id == row.decision_id)
+        .where(
+            tasks.tenant_id == row.tenant_id,
+            sa.or_(
+                tasks.decision_id == row.decision_id,
+                tasks.id.in_(sa.select(_joined.task_id).where(_joined.decision_id == row.decision_id)),
+            ),
+        )
         .order_by(tasks.created_at, tasks.id)
     )
     return [read_task(task) for task in rows]

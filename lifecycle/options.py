@@ -77,6 +77,10 @@ class LifecycleOptions:
         """The console's page of a decision."""
         return f"{self.public_url}/console/decisions/{decision_id}"
 
+    def decisions_link(self, task_id: str) -> str:
+        """The console's page of all decisions that one task tells of."""
+        return f"{self.public_url}/console/decisions?task_id={task_id}"
+
     def blacklist_link(self) -> str:
         """The console's page of the blacklist."""
         return f"{self.public_url}/console/blacklist"

@@ -86,6 +86,22 @@ def put_notices(connection: sa.Connection, *, tenant_id: str | None, notices: li
     return new
 
 
+def cancel_waiting(connection: sa.Connection, episode_id: str) -> None:
+    """Cancel what was to be told of an episode and has not left, as there is more to tell now.
+
+    A notice that is being delivered at this moment is left alone: nobody waits for a server here.
+    """
+    notifications = tables.notifications.c
+    waiting = (
+        sa.select(notifications.id)
+        .where(notifications.episode_id == episode_id, notifications.status == NotificationStatus.PENDING)
+        .with_for_update(skip_locked=True)
+    )
+    connection.execute(
+        sa.update(tables.notifications).where(notifications.id.in_(waiting)).values(status=NotificationStatus.CANCELLED)
+    )
+
+
 def put_event_and_notices(connection: sa.Connection, event: OutboxEvent, notices: list[Notice]) -> None:
     """Both of `put_event` and `put_notices`, of the event's tenant; their jobs are deferred together."""
     jobs = _write_event(connection, event)

@@ -20,7 +20,8 @@ from lifecycle.blocking import BlockOutcome
 from lifecycle.breaker.half_open import HalfOpenPolicy, probe_failed, probes_among
 from lifecycle.credits.cases import record_incident
 from lifecycle.credits.incident import Incident
-from lifecycle.credits.spend_told import SpendAnomaly, tell_of_spend
+from lifecycle.credits.spend_anomaly import SpendAnomaly
+from lifecycle.credits.spend_told import tell_of_spend
 from lifecycle.guard.gate import blacklist_within_bounds, block_within_bounds
 from lifecycle.kinds import CaseAction, CaseSeverity, DecisionOutcome, SpendRise
 from lifecycle.options import LifecycleOptions
@@ -170,7 +171,10 @@ def silence(connection: sa.Connection, decision: Decision, options: LifecycleOpt
 
 
 def spend_anomaly(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:
-    """Tell operations, who get a task; of a workflow only where its tenant has it. Nothing is stopped."""
+    """Open a task and tell operations, or join the task that is open; nothing is stopped.
+
+    Of a workflow only where its tenant has it.
+    """
     observed, threshold = decision.observed, decision.threshold
     try:
         rise = SpendRise(decision.reason_code)
@@ -190,7 +194,7 @@ def spend_anomaly(connection: sa.Connection, decision: Decision, options: Lifecy
         workflow = found
     elif not tenant_is_known(connection, decision.tenant_id):
         return _refused(Refusal.TENANT_NOT_FOUND)
-    tell_of_spend(
+    opened = tell_of_spend(
         connection,
         SpendAnomaly(
             tenant_id=decision.tenant_id,
@@ -206,7 +210,7 @@ def spend_anomaly(connection: sa.Connection, decision: Decision, options: Lifecy
         ),
         options=options,
     )
-    return Effect(DecisionOutcome.APPLIED, "told")
+    return Effect(DecisionOutcome.APPLIED, "told" if opened else "task_joined")
 
 
 def credit_incident(connection: sa.Connection, decision: Decision, options: LifecycleOptions) -> Effect:

@@ -86,6 +86,7 @@ EFFECTS: Mapping[str, str] = {
     "recorded": "The execution was recorded.",
     "blacklisted": "The workflow was put on the blacklist.",
     "told": "Operations were told; nothing was stopped.",
+    "task_joined": "It joined a task that operations have for others like it; nothing was stopped.",
     "case_opened": "A credit case was opened.",
     "case_joined": "The run joined the credit case that is open for its scenario.",
     "automation_version_not_found": "Nothing was done: this tenant has no such automation version.",

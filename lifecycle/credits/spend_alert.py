@@ -1,5 +1,6 @@
 """A spend anomaly as a Slack message: what was spent, what was expected, and where to look (50.9, 60.5). Pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from slack_sdk.models.blocks import (
@@ -28,16 +29,8 @@ def build_spend_payload(message: Message) -> dict[str, Any]:
     """
     context = message.context
     headline = one_line(f"{_SIGN} {message.title}", HeaderBlock.text_max_length)
-    fields = [
-        ("Spent", f"{context['spent']} credits {context['per']}"),
-        ("Expected", f"{context['expected']} (limit {context['limit']})"),
-        ("Tenant", context["tenant_name"]),
-        ("Time", context["at"]),
-    ]
-    if context["runs"]:
-        fields.append(("Runs", context["runs"]))
-    if context["risen"]:
-        fields.append(("Rose most", ", ".join(context["risen"])))
+    is_one = context.get("plural") is None  # what waits since before anomalies were counted is about one
+    fields = _of_one(context) if is_one else _of_many(context)
     blocks: list[Block] = [
         HeaderBlock(text=PlainTextObject(text=headline, emoji=True), block_id=message.notification_id),
         SectionBlock(fields=[field(label, value) for label, value in fields]),
@@ -45,7 +38,7 @@ def build_spend_payload(message: Message) -> dict[str, Any]:
     buttons = [
         ButtonElement(text=PlainTextObject(text=text), action_id=action, url=link)
         for text, action, link in (
-            ("Open decision", "open_decision", message.link),
+            ("Open decision" if is_one else "Open all", "open_decision" if is_one else "open_all", message.link),
             ("Credits", "open_credits", context["credits_link"]),
         )
         if link and len(link) <= _MAX_LINK
@@ -58,3 +51,26 @@ def build_spend_payload(message: Message) -> dict[str, Any]:
         "blocks": [block.to_dict() for block in blocks],  # checks the lengths
         "unfurl_links": False,
     }
+
+
+def _of_one(context: Mapping[str, Any]) -> list[tuple[str, str]]:
+    fields = [
+        ("Spent", f"{context['spent']} credits {context['per']}"),
+        ("Expected", f"{context['expected']} (limit {context['limit']})"),
+        ("Tenant", context["tenant_name"]),
+        ("Time", context["at"]),
+    ]
+    if context["runs"]:
+        fields.append(("Runs", context["runs"]))
+    if context["risen"]:
+        fields.append(("Rose most", ", ".join(context["risen"])))
+    return fields
+
+
+def _of_many(context: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("Tenant", context["tenant_name"]),
+        (context["plural"].capitalize(), context["count"]),
+        ("Since", context["since"]),
+        *zip(("Furthest", "Second", "Third"), context["furthest"], strict=False),
+    ]

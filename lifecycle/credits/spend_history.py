@@ -45,12 +45,16 @@ class SpendEpisode:
     tenant_id: str
     #: None: the tenant's sum.
     workflow_id: str | None
+    #: None for the tenant's sum, and where the registry has none, or has it for another tenant.
+    workflow_name: str | None
     #: The end of the hour or day.
     occurred_at: datetime
     rise: SpendRise
     spent: float
     expected: float
     limit: float
+    #: How many events it rests on are kept with the decision.
+    evidence: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,35 +175,51 @@ def _episodes(
     connection: sa.Connection, conditions: Sequence[sa.ColumnElement[bool]], limit: int = 200
 ) -> list[SpendEpisode]:
     rows = connection.execute(
+        episode_rows().where(*conditions).order_by(_decisions.occurred_at.desc(), _decisions.decision_id).limit(limit)
+    )
+    return [read_episode(row) for row in rows]
+
+
+def episode_rows() -> sa.Select[Any]:
+    """The query behind `SpendEpisode`, from `decisions`, for callers that add their own conditions."""
+    evidence = tables.decision_evidence.c
+    return (
         sa.select(
             _decisions.decision_id,
             _decisions.tenant_id,
             _decisions.workflow_id,
+            _workflows.name.label("workflow_name"),
             _decisions.occurred_at,
             _decisions.reason_code,
             _decisions.observed,
             _decisions.threshold,
+            sa.select(sa.func.count())
+            .where(evidence.decision_id == _decisions.decision_id)
+            .scalar_subquery()
+            .label("evidence"),
         )
-        .where(
-            _decisions.kind == DecisionKind.SPEND_ANOMALY,
-            _decisions.reason_code.in_(list(SpendRise)),
-            *conditions,
+        .join_from(
+            tables.decisions,
+            tables.workflows,
+            (_workflows.tenant_id == _decisions.tenant_id) & (_workflows.workflow_id == _decisions.workflow_id),
+            isouter=True,
         )
-        .order_by(_decisions.occurred_at.desc(), _decisions.decision_id)
-        .limit(limit)
+        .where(_decisions.kind == DecisionKind.SPEND_ANOMALY, _decisions.reason_code.in_(list(SpendRise)))
     )
-    return [_episode(row) for row in rows]
 
 
-def _episode(row: sa.Row[*tuple[Any, ...]]) -> SpendEpisode:
+def read_episode(row: sa.Row[*tuple[Any, ...]]) -> SpendEpisode:
+    """A row of `episode_rows` as a `SpendEpisode`."""
     rise = SpendRise(row.reason_code)
     return SpendEpisode(
         decision_id=row.decision_id,
         tenant_id=row.tenant_id,
         workflow_id=row.workflow_id,
+        workflow_name=row.workflow_name,
         occurred_at=row.occurred_at.astimezone(UTC),
         rise=rise,
         spent=float(row.observed["credits" if rise is SpendRise.BURST else "credits_a_day"]),
         expected=float(row.threshold["expected"]),
         limit=float(row.threshold["limit"]),
+        evidence=row.evidence,
     )

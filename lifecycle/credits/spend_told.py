@@ -1,111 +1,96 @@
-"""What follows a spend anomaly: operations are told, and get one task; nothing is stopped (50.9)."""
+"""Who hears of spend anomalies: operations, when a task of them is opened, and as ever more join it (50.9, 60.5)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
-from lifecycle import tables
 from lifecycle.credits.case_told import in_credits
+from lifecycle.credits.joined_spend import JoinedSpend, read_joined
+from lifecycle.credits.spend_anomaly import SpendAnomaly
+from lifecycle.credits.spend_task import PLURALS, SpendTask, describe, in_words_of, open_or_join, per
 from lifecycle.ids import stable_id
-from lifecycle.kinds import Channel, Priority, Severity, SpendRise, TaskContext, TaskKind, Template
+from lifecycle.kinds import Channel, Severity, SpendRise, Template
 from lifecycle.options import LifecycleOptions
-from lifecycle.outbox import Notice, put_notices
+from lifecycle.outbox import Notice, cancel_waiting, put_notices
 from lifecycle.recipients import ops_recipients, tenant_name
 from lifecycle.texts import at_time, one_line
-from lifecycle.workflows import Workflow, version_of_workflow
 
-#: Of the workflows that rose, so many are named.
+#: Of the workflows that rose, and of the anomalies of a task, so many are named.
 _NAMED = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpendAnomaly:
-    """An episode, as its decision says it. Amounts are credits: of the hour (burst), or a day (drift)."""
+def tell_of_spend(connection: sa.Connection, anomaly: SpendAnomaly, *, options: LifecycleOptions) -> bool:
+    """Have the anomaly join the task that is open for others like it, or open one; whether it opened one.
 
-    tenant_id: str
-    #: None: the tenant's sum over all its workflows.
-    workflow: Workflow | None
-    decision_id: str
-    #: The end of the hour or day.
-    occurred_at: datetime
-    rise: SpendRise
-    spent: float
-    expected: float
-    limit: float
-    #: Of a burst's hour.
-    runs: int | None
-    #: Ids of the workflows that rose most, where the tenant's sum did.
-    risen: Sequence[str]
-
-
-def tell_of_spend(connection: sa.Connection, anomaly: SpendAnomaly, *, options: LifecycleOptions) -> None:
-    """Tell operations and open one task, both once an episode. The transaction is the caller's."""
+    Operations are told when a task is opened, and at each of its steps. The transaction is the caller's.
+    """
     tenant = one_line(tenant_name(connection, anomaly.tenant_id))
-    who = tenant if anomaly.workflow is None else one_line(anomaly.workflow.name)
-    is_burst = anomaly.rise is SpendRise.BURST
-    per = "in one hour" if is_burst else "a day"
-    spent = f"{in_credits(anomaly.spent)} credits {per}"
-    context = {
-        "who": who,
-        "workflow_name": None if anomaly.workflow is None else who,
-        "tenant_name": tenant,
-        "is_burst": is_burst,
+    task = open_or_join(connection, anomaly, tenant=tenant, options=options)
+    if is_step(task.count):
+        if task.count == 1:
+            link, context = options.decision_link(anomaly.decision_id), _of_one(anomaly, tenant)
+        else:
+            joined = read_joined(connection, [task.id], limit=_NAMED)[task.id]
+            describe(connection, task, joined, options=options)
+            cancel_waiting(connection, _episode(task, step_before(task.count)))
+            link, context = options.decisions_link(task.id), _of_many(joined)
+        notice = Notice(
+            template=Template.SPEND_ANOMALY,
+            severity=Severity.WARNING,
+            episode_id=_episode(task, task.count),
+            decision_id=anomaly.decision_id,
+            link=link,
+            context={
+                "tenant_name": tenant,
+                "is_burst": anomaly.rise is SpendRise.BURST,
+                "credits_link": options.credits_link(anomaly.tenant_id),
+                **context,
+            },
+            recipients=ops_recipients(options, (Channel.IN_APP, Channel.SLACK)),
+            # A task that somebody closed too early, or that another one follows, is told of with its like.
+            cause=anomaly.rise,
+        )
+        put_notices(connection, tenant_id=anomaly.tenant_id, notices=[notice])
+    return task.count == 1
+
+
+def is_step(count: int) -> bool:
+    """Whether so many anomalies of one task are worth another notice: 1, 3, 10, 30, 100 and so on. Pure."""
+    first, others = str(count)[0], str(count)[1:]
+    return first in "13" and not others.strip("0")
+
+
+def step_before(step: int) -> int:
+    """The step before a step other than the first. Pure."""
+    return step // 3 if str(step).startswith("3") else step * 3 // 10
+
+
+def _of_one(anomaly: SpendAnomaly, tenant: str) -> dict[str, Any]:
+    name = None if anomaly.workflow is None else one_line(anomaly.workflow.name)
+    return {
+        "plural": None,
+        "workflow_name": name,
+        "whose": tenant if name is None else f"“{name}” of {tenant}",
         "spent": in_credits(anomaly.spent),
-        "per": per,
+        "per": per(anomaly.rise),
         "expected": in_credits(anomaly.expected),
         "limit": in_credits(anomaly.limit),
         "runs": None if anomaly.runs is None else f"{anomaly.runs:,}",
         "risen": [one_line(workflow_id) for workflow_id in anomaly.risen[:_NAMED]],
         "at": at_time(anomaly.occurred_at),
-        "credits_link": options.credits_link(anomaly.tenant_id),
     }
-    link = options.decision_link(anomaly.decision_id)
-    _add_task(
-        connection,
-        anomaly,
-        title=one_line(f"Find out why “{who}” spends more than usual"),
-        description=f"{spent}, where {context['expected']} were expected, as of {context['at']}."
-        f" No single run need be dear. {link}",
-    )
-    notice = Notice(
-        template=Template.SPEND_ANOMALY,
-        severity=Severity.WARNING,
-        episode_id=stable_id("spend_anomaly", anomaly.decision_id),
-        decision_id=anomaly.decision_id,
-        link=link,
-        context=context,
-        recipients=ops_recipients(options, (Channel.IN_APP, Channel.SLACK)),
-        # What drives up one workflow of a tenant often drives up others: they are told as one.
-        cause=anomaly.rise,
-    )
-    put_notices(connection, tenant_id=anomaly.tenant_id, notices=[notice])
 
 
-def _add_task(connection: sa.Connection, anomaly: SpendAnomaly, *, title: str, description: str) -> None:
-    workflow = anomaly.workflow
-    if workflow is None:
-        version_id, context = None, (TaskContext.INTERNAL, anomaly.decision_id)
-    else:
-        version_id = version_of_workflow(connection, workflow.tenant_id, workflow.workflow_id)
-        context = (TaskContext.WORKFLOW, workflow.workflow_id)
-    connection.execute(
-        insert(tables.tasks).on_conflict_do_nothing(),
-        {
-            "id": stable_id("spend_anomaly_task", anomaly.decision_id),
-            "tenant_id": anomaly.tenant_id,
-            "automation_version_id": version_id,
-            "context_type": context[0],
-            "context_id": context[1],
-            "kind": TaskKind.GENERAL_TODO,
-            "idempotency_key": f"spend_anomaly:{anomaly.decision_id}",
-            "title": title,
-            "description": description,
-            "priority": Priority.MEDIUM,
-            "created_by_system": True,
-            "episode_id": stable_id("spend_anomaly", anomaly.decision_id),
-            "decision_id": anomaly.decision_id,
-        },
-    )
+def _of_many(joined: JoinedSpend) -> dict[str, Any]:
+    return {
+        "plural": PLURALS[joined.rise],
+        "count": f"{joined.count:,}",
+        "since": at_time(joined.since),
+        "at": at_time(joined.until),
+        "furthest": [in_words_of(one) for one in joined.furthest],
+    }
+
+
+def _episode(task: SpendTask, step: int) -> str:
+    """What the notices of a step have in common: a step is told once."""
+    return stable_id("spend_anomaly", task.opened_by, *([] if step == 1 else [str(step)]))

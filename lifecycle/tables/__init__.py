@@ -40,6 +40,7 @@ from lifecycle.tables.work import (
     notice_silences,
     notifications,
     outbox_events,
+    task_decisions,
     tasks,
 )
 
@@ -98,6 +99,7 @@ __all__ = [
     "system_config",
     "system_config_versions",
     "systems",
+    "task_decisions",
     "tasks",
     "tenants",
     "users",

@@ -12,6 +12,7 @@ from lifecycle.kinds import (
     NotificationStatus,
     Priority,
     Severity,
+    SpendRise,
     StormRule,
     TaskContext,
     TaskKind,
@@ -59,17 +60,20 @@ tasks = sa.Table(
     sa.Column("created_by_system", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("episode_id", Uuid, comment="the block that it is to end"),
     sa.Column("decision_id", Uuid),
+    sa.Column("gathers", sa.Text, comment="spend anomalies of this kind join it while it is open; null: none do"),
     sa.Column("version", sa.Integer, nullable=False, server_default=sa.text("1")),
     now("created_at"),
     now("updated_at"),
     sa.Column("completed_at", Time),
     of_a_tenant("a_task_is_of_a_tenant"),
+    sa.UniqueConstraint("tenant_id", "id", name="a_task_is_found_by_tenant_and_id"),
     of_tenant("project_id", "projects", "a_task_is_of_a_project_of_its_tenant"),
     of_tenant("automation_version_id", "automation_versions", "a_task_is_of_a_version_of_its_tenant"),
     one_of("context_type", TaskContext, "task_context_is_known"),
     one_of("kind", TaskKind, "task_kind_is_known"),
     one_of("status", TaskStatus, "task_status_is_known"),
     one_of("priority", Priority, "task_priority_is_known"),
+    one_of("gathers", SpendRise, "what_a_task_gathers_is_known"),
     sa.CheckConstraint(
         f"(status = '{TaskStatus.COMPLETE.value}') = (completed_at IS NOT NULL)",
         name="a_complete_task_has_time",
@@ -101,7 +105,26 @@ tasks = sa.Table(
     sa.Index("tasks_by_status_and_time", "status", "created_at", "id"),
     sa.Index("tasks_by_version", "tenant_id", "automation_version_id", "status"),
     sa.Index("tasks_by_project", "tenant_id", "project_id", "status"),
+    sa.Index(
+        "tasks_that_gather",
+        "tenant_id",
+        "gathers",
+        postgresql_where=sa.text(f"gathers IS NOT NULL AND status IN ({quoted(OPEN_TASK_STATUSES)})"),
+    ),
     comment="A null tenant is the platform.",
+)
+
+task_decisions = sa.Table(
+    "task_decisions",
+    metadata,
+    tenant(),
+    sa.Column("task_id", Uuid, nullable=False),
+    sa.Column("decision_id", Uuid, primary_key=True),
+    now("joined_at"),
+    of_tenant("task_id", "tasks", "a_decision_joins_a_task_of_its_tenant"),
+    sa.ForeignKeyConstraint(["decision_id"], ["decisions.decision_id"], name="what_joins_a_task_was_decided"),
+    sa.Index("task_decisions_by_task", "task_id"),
+    comment="What tasks that gather tell of: each decision in one task.",
 )
 
 audit_logs = sa.Table(

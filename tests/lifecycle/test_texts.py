@@ -94,8 +94,12 @@ CONTEXTS: dict[Template, dict[str, Any]] = {
     Template.BASELINES_UPDATED: {**ANY, "count": 3, "proposed": 1},
     Template.SPEND_ANOMALY: {
         **ANY,
-        "who": "Nightly",
+        "plural": None,
+        "count": "1",
+        "since": SINCE,
+        "furthest": ["“Nightly” 1,500 credits in one hour instead of 40"],
         "workflow_name": "Nightly",
+        "whose": "“Nightly” of Acme",
         "tenant_name": "Acme",
         "is_burst": True,
         "spent": "1,500",
@@ -277,6 +281,17 @@ def test_a_template_says_what_it_must(template: Template, title: str, must_conta
     assert f'<a href="{LINK.replace("&", "&amp;")}"' in text.html
 
 
+def test_several_spend_anomalies_are_told_by_their_number_and_the_furthest() -> None:
+    many = {"plural": "drifts", "count": "1,200", "furthest": ["“<b>” 9 credits a day instead of 4", "“B” 2"]}
+    text = render(Template.SPEND_ANOMALY, {**CONTEXTS[Template.SPEND_ANOMALY], **many})
+    assert text.title == "Spends more than usual: Acme, 1,200 drifts"
+    assert f"Acme had 1,200 drifts of spending between {SINCE} and {SINCE}." in text.body
+    assert "- “<b>” 9 credits a day instead of 4\n- “B” 2\n\nNo run need be dear" in text.body
+    assert f"All of them: {LINK}" in text.body
+    assert "<li>“&lt;b&gt;” 9 credits a day instead of 4</li>" in text.html
+    assert "All of them</a>" in text.html
+
+
 def test_every_template_is_in_the_tables_above() -> None:
     assert set(CONTEXTS) == set(Template)
 
@@ -291,7 +306,7 @@ def test_a_title_names_the_tenant_whose_it_is(template: Template) -> None:
 
 @pytest.mark.parametrize("template", OF_A_TENANT)
 def test_no_name_is_so_long_that_it_hides_the_others_or_what_is_said(template: Template) -> None:
-    names = ("tenant_name", "automation_name", "workflow_name", "headline", "who")
+    names = ("tenant_name", "automation_name", "workflow_name", "headline")
     context = CONTEXTS[template]
     title = render(template, context).title
     long = {name: value * 99 for name, value in context.items() if name in names}

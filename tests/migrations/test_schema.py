@@ -8,8 +8,12 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from lifecycle import tables
 from lifecycle.migrate import current_revision, downgrade, migrate, newest_revision
 from lifecycle.tables import APPEND_ONLY_TABLES, metadata
+from tests.lifecycle.given import given_world, rows
+from tests.sinks.given import blocks
+from tests.sinks.test_spend_anomaly import apply, burst, drift
 
 #: Facts of the catalogue, one row each, without anything that differs between two equal schemas.
 FACTS = {
@@ -120,6 +124,21 @@ def test_each_revision_can_be_taken_back_by_itself(empty_url: str) -> None:
         downgrade(empty_url, "-1")
     assert seen == sorted(seen, reverse=True)
     assert seen[0] == newest_revision()
+
+
+def test_tasks_of_spend_anomalies_that_there_are_gather_from_then_on(engine: sa.Engine, database_url: str) -> None:
+    given_world(engine)
+    apply(engine, burst(), drift(), blocks("crm"))
+    joined = rows(engine, tables.task_decisions)
+    gathering = {task["id"]: task["gathers"] for task in rows(engine, tables.tasks)}
+    downgrade(database_url, "0023")
+    migrate(database_url)
+    now = ("joined_at",)
+    assert [{**one, **dict.fromkeys(now)} for one in rows(engine, tables.task_decisions)] == [
+        {**one, **dict.fromkeys(now)} for one in joined
+    ]
+    assert {task["id"]: task["gathers"] for task in rows(engine, tables.tasks)} == gathering
+    assert sorted(map(str, gathering.values())) == ["None", "spend_burst", "spend_drift"]
 
 
 def test_migrating_again_changes_nothing(database_url: str) -> None:
