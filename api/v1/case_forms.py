@@ -13,6 +13,7 @@ from lifecycle.kinds import (
     CaseStatus,
     ExposureBand,
     GateHoldKind,
+    ReceiptOutcome,
     RootCause,
 )
 
@@ -85,6 +86,16 @@ class CaseActionTaken(Form):
     finished_at: datetime | None
 
 
+class RunReceipt(Form):
+    """An attempt to create the evidence hygiene task of a case, and what came of it."""
+
+    outcome: ReceiptOutcome
+    reason: str | None = Field(description="why it was blocked, or the class of the error")
+    gate: str | None = Field(description="`wt_gate_for_automation` as it was then")
+    task_id: str | None
+    created_at: datetime
+
+
 class CaseHold(Form):
     """Something that the gate holds back because of a case."""
 
@@ -102,6 +113,7 @@ class CaseFile(Form):
     reopened_as: str | None
     runs: list[CaseRun] = Field(description="newest first, the newest 200 at most; `run_count` says how many there are")
     actions: list[CaseActionTaken]
+    receipts: list[RunReceipt] = Field(description="newest first")
     holds: list[CaseHold] = Field(description="those in force")
 
 

@@ -16,6 +16,7 @@ from api.v1.case_forms import (
     CaseResponse,
     CaseRun,
     Released,
+    RunReceipt,
 )
 from api.v1.context import ContextOfRequest, RowId, storable_or_nothing
 from api.v1.entered import entered_router
@@ -63,6 +64,7 @@ def read_credit_case(context: ContextOfRequest, case_id: RowId) -> CaseFile:
         reopened_as=found.reopened_as,
         runs=[CaseRun.model_validate(run) for run in found.runs],
         actions=[CaseActionTaken.model_validate(action) for action in found.actions],
+        receipts=[RunReceipt.model_validate(receipt) for receipt in found.receipts],
         holds=[CaseHold.model_validate(hold) for hold in found.holds],
     )
 

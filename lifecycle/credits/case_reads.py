@@ -14,9 +14,9 @@ from lifecycle.notion.kinds import NotionKind
 from lifecycle.tasks import MAX_PAGE
 
 _cases, _runs, _actions = tables.credit_cases.c, tables.credit_case_runs.c, tables.credit_case_actions.c
-_notifications, _holds = tables.notifications.c, tables.gate_holds.c
+_notifications, _holds, _receipts = tables.notifications.c, tables.gate_holds.c, tables.run_receipts.c
 
-#: Runs and actions that are read with a case, at most; the newest.
+#: Runs, actions and receipts that are read with a case, at most; the newest.
 MAX_RUNS = 200
 
 Row = sa.Row[*tuple[Any, ...]]
@@ -47,6 +47,8 @@ class CaseFile:
     run_count: int
     #: As they were asked for; `result` is that of the moment.
     actions: Sequence[Row]
+    #: Attempts to create its evidence hygiene task, newest first.
+    receipts: Sequence[Row]
     #: Holds at the gate that are in force.
     holds: Sequence[Row]
 
@@ -92,6 +94,12 @@ def read_case(connection: sa.Connection, case_id: str) -> CaseFile:
         ).all(),
         run_count=connection.execute(sa.select(sa.func.count()).where(*of_case)).scalar_one(),
         actions=connection.execute(_ACTIONS, {"tenant": case.tenant_id, "case": case.id}).all(),
+        receipts=connection.execute(
+            sa.select(tables.run_receipts)
+            .where(_receipts.tenant_id == case.tenant_id, _receipts.case_id == case.id)
+            .order_by(_receipts.id.desc())
+            .limit(MAX_RUNS)
+        ).all(),
         holds=connection.execute(
             sa.select(tables.gate_holds)
             .where(_holds.tenant_id == case.tenant_id, _holds.case_id == case.id, _holds.released_at.is_(None))

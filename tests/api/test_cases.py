@@ -47,6 +47,15 @@ def test_a_case_is_listed_and_read_with_all_that_belongs_to_it(engine: sa.Engine
     assert [one["kind"] for one in found["holds"]] == ["block_dispatch", "quarantine"]
 
 
+def test_attempts_at_its_evidence_hygiene_task_are_read_with_it(engine: sa.Engine) -> None:
+    with with_case(engine) as (http, case_id):
+        ask(http, "PATCH", f"/{case_id}", "ops_qa", stage="Wave-1 Sent", wt_gate_for_automation="❌ BLOCKED")
+        _, found = ask(http, "GET", f"/{case_id}", "viewer")
+    (receipt,) = found["receipts"]
+    said = {"outcome": "blocked", "reason": "❌ BLOCKED", "gate": "❌ BLOCKED", "task_id": None}
+    assert said.items() <= receipt.items()
+
+
 @pytest.mark.parametrize(
     ("query", "count"),
     [

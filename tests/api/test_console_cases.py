@@ -126,6 +126,19 @@ def test_what_a_form_leaves_out_stays_as_it_is(engine: sa.Engine) -> None:
     assert found["root_cause"] is None
 
 
+def test_attempts_at_its_evidence_hygiene_task_are_shown_with_what_came_of_them(engine: sa.Engine) -> None:
+    with with_case(engine) as (http, address), signed_in(http, staff_token("ops_admin")) as client:
+        assert "Evidence hygiene" not in text_of(client.get(address).text)
+        send(client, address, "change", version="1", stage="Wave-1 Sent", wt_gate_verdict="a name is missing")
+        send(client, address, "change", version="2", stage="Draft", wt_gate_for_automation="✅ ALLOWED")
+        _, page = send(client, address, "change", version="3", stage="Wave-1 Sent")
+    attempts = re.search(r"Evidence hygiene Attempt .* When (.*) Runs ", page)
+    assert attempts is not None
+    created, blocked = re.split(r" (?=Blocked)", attempts.group(1))
+    assert created.startswith("Created ✅ ALLOWED —")
+    assert blocked.startswith("Blocked — a name is missing")
+
+
 @pytest.mark.parametrize(
     ("link", "status"),
     [
