@@ -225,9 +225,11 @@ def classify_record(record: CreditRecord, profile: Profile, baseline: Decimal | 
 
 def parse_baseline(text: str) -> Decimal:
     """A number of credits as it is typed; `ValueError` says what is wrong with it."""
-    if _NUMBER.fullmatch(text) is None:
-        raise ValueError("must be a number")
-    return _amount(Decimal(text))
+    try:
+        number = Decimal(text) if _NUMBER.fullmatch(text) else None
+    except ArithmeticError:  # an exponent of more than 18 digits
+        number = None
+    return _amount(number)
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

@@ -129,6 +129,12 @@ def test_for_people_it_is_said_in_lines() -> None:
         pytest.param(
             ("--fixture", "-", "--baseline", "1_000"), b"", ["--baseline: must be a number"], id="underscores"
         ),
+        pytest.param(
+            ("--fixture", "-", "--baseline", "1e99999999999999999999"),
+            b"",
+            ["--baseline: must be a number"],
+            id="a baseline that is no decimal",
+        ),
         pytest.param(("--fixture", "-", "--baseline", "-1"), b"", ["--baseline: must be"], id="a negative baseline"),
         pytest.param(("--fixture", "-", "--profile", "mine"), b"", ["--profile"], id="a profile that there is not"),
         pytest.param((), b"", ["--fixture"], id="nothing to classify"),
