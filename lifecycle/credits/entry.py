@@ -144,6 +144,8 @@ def first_break(rows: Iterable[tuple[LedgerEntry, str]], head: Head, tenant_id: 
         if sha256_of(entry) != sha256:
             return Break(tenant_id, entry.seq, "the row is not what it was when it was written")
         seq, previous = entry.seq, sha256
-    if (seq, previous) != (head.seq, head.sha256):
+    if seq != head.seq:
         return Break(tenant_id, seq + 1, f"the chain ends at row {seq}, and not at row {head.seq}")
+    if previous != head.sha256:
+        return Break(tenant_id, seq, "the row is another one than the chain's end names")
     return None

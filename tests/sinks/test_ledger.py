@@ -295,6 +295,11 @@ TAMPERING = {
     "a word is changed": ("UPDATE credit_runs SET severity = 'SEV4' WHERE seq = 3", 3, CHANGED),
     "a row is taken out": ("DELETE FROM credit_runs WHERE seq = 2", 2, "a row is missing"),
     "the last row is taken out": ("DELETE FROM credit_runs WHERE seq = 4", 4, "the chain ends at row 3"),
+    "the end is moved to a row, and keeps its hash": (
+        "UPDATE credit_ledger_heads SET seq = 3; DELETE FROM credit_runs WHERE seq = 4",
+        3,
+        "the row is another one than the chain's end names",
+    ),
     "a row is put in": (PUT_IN, 5, "the row before it is another one"),
 }
 
