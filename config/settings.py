@@ -149,9 +149,15 @@ class Smtp(Section):
 
 def _https(url: str) -> str:
     """Let no message leave this machine unencrypted."""
-    parts = urlsplit(url)
-    local = parts.hostname in ("127.0.0.1", "localhost", "::1")
-    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
+    try:
+        parts = urlsplit(url)
+        is_local = parts.hostname in ("127.0.0.1", "localhost", "::1")
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_local)
+        is_address = bool(parts.hostname) and is_safe and parts.port != 0
+    except ValueError:
+        # Whose text quotes parts of the address.
+        is_address = False
+    if not is_address:
         raise ValueError("not an address with https (http is for this machine alone)")
     return url
 

@@ -54,6 +54,22 @@ def test_an_address_that_leads_nowhere_is_named_but_not_shown(
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("https://u:hunter2@ho\N{ACCOUNT OF}ks/x", id="a character that stands for a slash"),
+        pytest.param("https://[hunter2]/x", id="no address of IPv6"),
+        pytest.param("https://u:hunter2@hooks:99999/x", id="no such port"),
+        pytest.param("http://hooks/hunter2", id="unencrypted"),
+    ],
+)
+def test_a_way_to_slack_that_is_none_is_not_shown(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("SLACK_WEBHOOK_URL_DEFAULT", address)
+    with pytest.raises(ValidationError, match="not an address with https") as refused:
+        Settings()
+    assert "hunter2" not in str(refused.value)
+
+
 def test_a_way_into_kafka_is_taken_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BREAKWATER_KAFKA__CLIENT", '{"security.protocol": "SASL_SSL", "ssl.key.password": "hunter1"}')
     monkeypatch.setenv("BREAKWATER_KAFKA__SASL_PASSWORD", "hunter2")
