@@ -14,6 +14,7 @@ from dataflows.credit_runs import CreditRun
 from lifecycle.credits.entry import LedgerEntry, plain
 from lifecycle.credits.ledger import Recorded, append
 from sinks.faults import Fault, classify
+from sinks.storable import without_nul
 from sinks.store_away import Retry, hold_back
 
 NAME = "ledger"
@@ -161,8 +162,6 @@ def _time(value: datetime | None) -> datetime | None:
 
 
 def _without_nul(entry: LedgerEntry) -> LedgerEntry:
-    # Postgres has no NUL in texts; nothing that is compared with another system holds one.
+    # Nothing that is compared with another system holds one.
     texts = zip(_TEXTS, _texts_of(entry), strict=True)
-    return msgspec.structs.replace(
-        entry, **{name: text and text.replace("\x00", "\N{REPLACEMENT CHARACTER}") for name, text in texts}
-    )
+    return msgspec.structs.replace(entry, **{name: without_nul(text) for name, text in texts})

@@ -17,14 +17,15 @@ def storable(decision: Decision) -> Decision:
     """
     if decision.kind not in _OF_CREDITS or _NUL not in encode_decision(decision):
         return decision
-    return msgspec.convert(_without_nul(msgspec.to_builtins(decision)), Decision)
+    return msgspec.convert(without_nul(msgspec.to_builtins(decision)), Decision)
 
 
-def _without_nul(value: Any) -> Any:
+def without_nul(value: Any) -> Any:
+    """The same, however deep, with a replacement character for each NUL."""
     if isinstance(value, str):
         return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
     if isinstance(value, list):
-        return [_without_nul(one) for one in value]
+        return [without_nul(one) for one in value]
     if isinstance(value, dict):
-        return {_without_nul(name): _without_nul(one) for name, one in value.items()}
+        return {without_nul(name): without_nul(one) for name, one in value.items()}
     return value
