@@ -1,7 +1,9 @@
-"""Records of jobs that nobody's calendar asked for: those by hand, and webhooks that bring runs (50.8)."""
+"""Records of jobs: those by hand and webhooks that bring runs are written here, all of them are listed (50.8)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -16,6 +18,8 @@ from lifecycle.texts import one_line
 
 #: Records of webhooks are kept for so long; there may be many.
 KEPT = timedelta(days=30)
+#: So many of each origin are listed.
+NEWEST = 6
 
 _jobs = tables.credit_job_runs.c
 
@@ -104,6 +108,24 @@ def record_webhook(connection: sa.Connection, tried: WebhookTry, *, options: Lif
     if found == JobOutcome.FAILED:
         _tell(connection, tried, options)
     return None if found is None else JobOutcome(found)
+
+
+def list_job_records(connection: sa.Connection) -> Sequence[sa.Row[*tuple[Any, ...]]]:
+    """The newest records of each origin, newest first: a busy webhook does not hide what the calendar asked for."""
+    return sorted(
+        (
+            record
+            for origin in JobOrigin
+            for record in connection.execute(
+                sa.select(tables.credit_job_runs)
+                .where(_jobs.origin == origin)
+                .order_by(_jobs.started_at.desc())
+                .limit(NEWEST)
+            )
+        ),
+        key=lambda record: record.started_at,
+        reverse=True,
+    )
 
 
 def forget_webhooks(engine: sa.Engine) -> int:

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from lifecycle import tables
+from lifecycle.credits.job_records import NEWEST
 from tests.api.console_given import signed_in
 from tests.api.test_console import text_of
 from tests.api.v1_given import running, staff_token, token
@@ -53,3 +54,37 @@ def test_staff_see_what_fails_and_tenants_their_own_questions_alone(engine: sa.E
             page = text_of(client.get(PAGE).text)
             assert "staff for all tenants see them" in page
             assert ("v1 Deploy Open" in page, "v2 Deploy Open" in page) == (True, False)
+
+
+def given_jobs(engine: sa.Engine) -> None:
+    """A tick of the calendar that failed, and since then more records of a webhook than are shown."""
+    at = sa.text("timestamptz '2026-01-25 23:00+00'")
+    common = {"tick": at, "started_at": at, "ended_at": at, "leased_until": at}
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(tables.credit_job_runs).values(
+                **common, job="update_baselines", tries=3, outcome="failed", error="TimedOutError"
+            )
+        )
+        for number in range(NEWEST + 1):
+            later = sa.text(f"timestamptz '2026-01-26 10:0{number}+00'")
+            brought = {"job": "log", "tries": 1, "outcome": "done", "made": 12, "origin": "webhook", "asked_by": "make"}
+            connection.execute(
+                sa.insert(tables.credit_job_runs).values(
+                    **common | brought | {"started_at": later, "request_key": str(number)}
+                )
+            )
+
+
+def test_staff_see_what_became_of_jobs_whatever_webhooks_bring(engine: sa.Engine) -> None:
+    with running(engine) as (http, _, _):
+        with signed_in(http, staff_token("viewer")) as client:
+            assert "None has run yet." in text_of(client.get(PAGE).text)
+            given_jobs(engine)
+            page = text_of(client.get(PAGE).text)
+        with signed_in(http, token("viewer")) as client:
+            of_a_tenant = text_of(client.get(PAGE).text)
+    assert "Update baselines Calendar 2026-01-25 23:00:00 UTC Failed TimedOutError 3 — 2026-01-25" in page
+    assert page.count("Log Webhook: make") == NEWEST
+    assert page.index("Log Webhook") < page.index("Update baselines")
+    assert "Update baselines" not in of_a_tenant
