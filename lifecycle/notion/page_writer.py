@@ -178,14 +178,15 @@ class PageWriter:
                 self._keep(wanted, seen=_seen(wanted, page, layout))
                 self._replace_children(page.id, wanted)
                 return PageOutcome.ADOPTED
-        self._keep(wanted, attempt_at=_now)
+        # What a page shows that is made unseen is ours, and no change of people.
+        self._keep(wanted, attempt_at=_now, seen=_written(wanted, layout))
         try:
             page = self.notion.create_page(
                 layout.data_source_id, self._properties(wanted, layout), wanted.content.children
             )
         except (RefusedError, TryLaterError) as error:
             if isinstance(error, RefusedError) or error.certain:
-                self._keep(wanted, attempt_at=None)
+                self._keep(wanted, attempt_at=None, seen=None)
             raise
         self._keep(wanted, page_id=page.id, url=page.url, attempt_at=None, seen=_seen(wanted, page, layout))
         return PageOutcome.CREATED
@@ -302,14 +303,21 @@ def _read_page(raw: Mapping[str, Any]) -> Page | None:
         return None
 
 
-def _seen(wanted: Wanted, page: Page, layout: Layout) -> dict[str, str] | None:
-    """What people may change as the page shows it: a status that lacks an option shows another than was written.
+def _written(wanted: Wanted, layout: Layout) -> dict[str, str] | None:
+    """What people may change as it is written.
 
     Of columns that the database does not have it says nothing: one that is added later is empty, by nobody's wish.
     """
     if not wanted.shared:
         return None
-    shows = {name: value for name, value in wanted.shared_values.items() if name in layout.found}
+    return {name: value for name, value in wanted.shared_values.items() if name in layout.found}
+
+
+def _seen(wanted: Wanted, page: Page, layout: Layout) -> dict[str, str] | None:
+    """The same as the page shows it: a status that lacks an option shows another than was written."""
+    shows = _written(wanted, layout)
+    if shows is None:
+        return None
     for name in shows:
         with suppress(ValueError):
             shows[name] = decode_text(page.properties.get(layout.found[name][0]))

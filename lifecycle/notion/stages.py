@@ -129,7 +129,7 @@ def apply_page(connection: sa.Connection, page: ChangedPage) -> StageOutcome:
         outcome = StageOutcome.RESOLVED
     connection.execute(
         sa.update(tables.notion_pages)
-        .where(_pages.kind == NotionKind.CASE, _pages.page_id == page.page_id)
+        .where(_pages.id == row.row_id)
         .values(seen={**before, **page.said}, updated_at=sa.func.now())
     )
     return outcome
@@ -166,7 +166,7 @@ def _find_case(connection: sa.Connection, page: ChangedPage) -> sa.Row[Any] | No
     A page that names a case which has another page is a copy: it is nobody's.
     """
     query = with_pages(
-        sa.select(tables.credit_cases, _pages.seen, _pages.page_id),
+        sa.select(tables.credit_cases, _pages.id.label("row_id"), _pages.seen),
         NotionKind.CASE,
         _cases.tenant_id,
         sa.cast(_cases.id, sa.Text),

@@ -12,7 +12,7 @@ from tests.lifecycle.cases_given import apply, case, incident
 from tests.lifecycle.given import given_world, row, rows
 from tests.lifecycle.ledger_given import entry, spend
 from tests.lifecycle.notion_given import OPTIONS, change, sync, syncing, wait_over
-from tests.lifecycle.notion_server import SCHEMAS, NotionServer
+from tests.lifecycle.notion_server import SCHEMAS, Failure, Mishap, NotionServer
 from tests.sinks.given import T0
 
 AT_ONCE = timedelta(0)
@@ -87,6 +87,26 @@ def test_a_change_on_both_sides_between_two_readings_keeps_that_of_the_page(
         passes.poll_every = AT_ONCE
         passes.run()
     assert (case(world)["stage"], server.rows("cases")[0]["Stage"]) == ("Draft", "Draft")
+
+
+def test_a_page_that_was_made_unseen_takes_back_no_change_of_ours(world: sa.Engine, server: NotionServer) -> None:
+    server.judge = lambda asked: (
+        Failure(Mishap.RESET, done=True) if (asked.method, asked.path) == ("POST", "pages") else None
+    )
+    with syncing(world, server) as passes:
+        passes.poll_every = AT_ONCE
+        passes.run()
+        (page,) = server.pages.values()
+        change(world, stage="Triage")
+        passes.run()
+        assert case(world)["stage"] == "Triage", "the page that we made says otherwise, and nobody changed it"
+        server.edit(page.id, WT_Gate_For_Automation="⛔ BLOCKED")
+        passes.run()
+        wait_over(world)
+        passes.run()
+    known, (shown,) = case(world), server.rows("cases")
+    assert (known["stage"], known["wt_gate_for_automation"]) == ("Triage", "⛔ BLOCKED")
+    assert (shown["Stage"], shown["WT Gate For Automation"]) == ("Triage", "⛔ BLOCKED")
 
 
 def test_a_column_that_is_renamed_is_read_by_its_new_name_at_once(world: sa.Engine, server: NotionServer) -> None:
