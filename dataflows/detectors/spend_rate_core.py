@@ -60,8 +60,10 @@ HOURS_A_DAY = 24
 WEEK_HOURS = 168
 SLOTS = HOURS_A_DAY + WEEK_HOURS
 
-#: How a number is remembered: packed, as a list of objects would take four times as much.
-NUMBER = Struct("<d")
+#: How a number is remembered: packed, as a list of objects would take four times as much. In the order of the machine,
+#: as that is how `memoryview` reads them.
+NUMBER = Struct("=d")
+_LEVEL = Struct(f"={LEVEL_POINTS}d")
 #: The most that a count of an hour's values says; every weight is at its least by then.
 MOST_POINTS = 255
 
@@ -77,16 +79,23 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
 
         What never varied has no width: any change is new then, unless it is only one of rounding, below `finest`.
         """
+        low, high = self.low, self.high
+        if low > high:
+            low = high = quantity
+        width = high - low
         found = 0.0
-        if self.low > self.high:
-            self.low = self.high = quantity
-        width = self.high - self.low
-        outside = max(quantity - self.high, self.low - quantity)
-        if outside > finest:
-            found = outside / max(width, finest)
+        if not low <= quantity <= high:
+            outside = max(quantity - high, low - quantity)
+            if outside > finest:
+                found = outside / max(width, finest)
         shrunk = forgetting * width / 2
-        self.high = max(self.high - shrunk, quantity)
-        self.low = min(self.low + shrunk, quantity)
+        high -= shrunk
+        low += shrunk
+        if high < quantity:
+            high = quantity
+        if low > quantity:
+            low = quantity
+        self.low, self.high = low, high
         return found
 
 
@@ -104,17 +113,16 @@ class Scale(msgspec.Struct, array_like=True, gc=False):
 
         So 1 is 0.9, 10 is 3 and 100 is 5.3: near the centre it is the distance, far from it its logarithm.
         """
-        distance = value - self.centre
-        # What never varied has no usual distance: the first change is one.
-        unit = self.spread if self.spread > finest else max(abs(distance), finest)
+        spread, distance = self.spread, value - self.centre
+        far = abs(distance)
         self.points += 1
         weight = max(1.0 / self.points, SCALE_WEIGHT)
-        most = OUTLIER * self.spread if self.spread else abs(distance)
-        self.centre += weight * max(-most, min(most, distance))
-        self.mean_distance += weight * (abs(distance) - self.mean_distance)
-        self.spread += weight * (min(most, abs(distance)) - self.spread)
-        self.spread = max(self.spread, LEAST_SHARE * self.mean_distance)
-        return math.asinh(distance / unit)
+        near = min(OUTLIER * spread, far) if spread else far
+        self.centre += weight * (near if distance > 0.0 else -near)
+        self.mean_distance += weight * (far - self.mean_distance)
+        self.spread = max(spread + weight * (near - spread), LEAST_SHARE * self.mean_distance)
+        # What never varied has no usual distance: the first change is one.
+        return math.asinh(distance / (spread if spread > finest else max(far, finest)))
 
 
 class Usual(msgspec.Struct, array_like=True, gc=False):
@@ -131,31 +139,26 @@ class Usual(msgspec.Struct, array_like=True, gc=False):
         """What this hour of the week usually brings; None before anything is known of it."""
         hour = at.hour
         slot = HOURS_A_DAY + at.weekday() * HOURS_A_DAY + hour
+        means = memoryview(self.means).cast("d")
         if self.points[slot]:
-            return self._mean(slot)
-        return self._mean(hour) if self.points[hour] else None
+            return means[slot]
+        return means[hour] if self.points[hour] else None
 
     def learn(self, at: datetime, value: float) -> float:
         """Take in a value; return how far it was from what was expected of its hour."""
         hour = at.hour
         slot = HOURS_A_DAY + at.weekday() * HOURS_A_DAY + hour
-        mean = self._mean(hour)
-        self._learn(hour, mean, value - mean, DAILY_WEIGHT)
-        if not self.points[slot]:
-            NUMBER.pack_into(self.means, NUMBER.size * slot, self._mean(hour))
-            self.points[slot] = BORROWED
-        mean = self._mean(slot)
+        means, points = memoryview(self.means).cast("d"), self.points
+        points[hour] = seen = min(points[hour] + 1, MOST_POINTS)
+        means[hour] = mean = means[hour] + max(1.0 / seen, DAILY_WEIGHT) * (value - means[hour])
+        if points[slot]:
+            mean = means[slot]
+        else:
+            points[slot] = BORROWED
         error = value - mean
-        self._learn(slot, mean, error, WEEKLY_WEIGHT)
+        points[slot] = seen = min(points[slot] + 1, MOST_POINTS)
+        means[slot] = mean + max(1.0 / seen, WEEKLY_WEIGHT) * error
         return error
-
-    def _mean(self, slot: int) -> float:
-        found: float = NUMBER.unpack_from(self.means, NUMBER.size * slot)[0]
-        return found
-
-    def _learn(self, slot: int, mean: float, error: float, least_weight: float) -> None:
-        self.points[slot] = seen = min(self.points[slot] + 1, MOST_POINTS)
-        NUMBER.pack_into(self.means, NUMBER.size * slot, mean + max(1.0 / seen, least_weight) * error)
 
 
 class SpendRate(msgspec.Struct, array_like=True, gc=False):
@@ -181,7 +184,7 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
     told_at: int = 0
 
     def score(self, at: datetime, value: float) -> float:
-        """How odd a value is, from 0 to below 1, judged before it is learned. 8 µs.
+        """How odd a value is, from 0 to below 1, judged before it is learned. 5 µs.
 
         `at` is the time whose hour and weekday count; points come in its order.
         """
@@ -189,7 +192,7 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
         self.points += 1
         self.newest += NUMBER.pack(value)
         del self.newest[: -NUMBER.size * LEVEL_POINTS]
-        newest = [one for (one,) in NUMBER.iter_unpack(self.newest)]
+        newest = _LEVEL.unpack(self.newest) if len(self.newest) == _LEVEL.size else memoryview(self.newest).cast("d")
         error = self.usual.learn(at, value)
         shift = error - self.unexplained
         self.unexplained += RECENT_WEIGHT * shift

@@ -71,6 +71,17 @@ def test_any_days_are_taken_and_few_are_kept(totals: list[float]) -> None:
         assert len(drift.days) <= KEPT_DAYS * NUMBER.size
 
 
+@given(st.lists(st.floats(0, 1e9), min_size=LEAST_DAYS, max_size=90))
+def test_a_rise_is_told_on_the_first_day_on_which_it_matters(totals: list[float]) -> None:
+    drift = Drift()
+    for total in totals:
+        was_told = drift.is_told
+        rise, compared = drift.learn(total), drift.compared()
+        if not was_told:
+            matters = compared is not None and compared.lately >= compared.limit and compared.before > 0
+            assert rise == (compared if matters else None)
+
+
 @given(st.lists(st.integers(0, 1_000_000), min_size=LEAST_DAYS, max_size=90))
 def test_the_unit_does_not_matter(totals: list[int]) -> None:
     assert alarms([total * 1024.0 for total in totals]) == alarms([float(total) for total in totals])
