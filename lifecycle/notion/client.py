@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import httpx
 import msgspec
@@ -46,11 +46,14 @@ Properties = Mapping[str, Any]
 
 _Answer = TypeVar("_Answer")
 
+#: Ids become parts of addresses.
+_Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z-]{1,64}$")]
+
 
 class Page(msgspec.Struct, frozen=True):
     """A page as Notion tells of it."""
 
-    id: str
+    id: _Id
     #: What Notion keeps of each property, by name.
     properties: dict[str, dict[str, Any]]
     url: str | None = None
@@ -61,7 +64,7 @@ class Page(msgspec.Struct, frozen=True):
 class Block(msgspec.Struct, frozen=True):
     """A part of a page."""
 
-    id: str
+    id: _Id
     created_by: dict[str, Any] = {}
 
 
@@ -97,7 +100,7 @@ class Property(msgspec.Struct, frozen=True):
 class Schema(msgspec.Struct, frozen=True):
     """A data source: the rows of a database."""
 
-    id: str
+    id: _Id
     properties: dict[str, Property]
 
 
@@ -107,7 +110,7 @@ class _Blocks(msgspec.Struct, frozen=True):
 
 
 class _Named(msgspec.Struct, frozen=True):
-    id: str
+    id: _Id
 
 
 class _Database(msgspec.Struct, frozen=True):

@@ -122,6 +122,7 @@ class Mishap(Enum):
     ENDLESS = auto()
     NESTED = auto()
     LONG_NUMBER = auto()
+    STRANGE_ID = auto()  #: a page under a name that no address can hold
 
 
 class Failure(NamedTuple):
@@ -287,6 +288,8 @@ class NotionServer:
                         self._say(200, b"[" * 100_000, {})
                     case Mishap.LONG_NUMBER:
                         self._say(200, b"1" * 10_000, {})
+                    case Mishap.STRANGE_ID:
+                        self._say(200, b'{"id": "a\\nb", "properties": {}}', {})
                     case Mishap.TRICKLE:
                         self._go_on(b" ", pause=0.02)
                     case Mishap.ENDLESS:

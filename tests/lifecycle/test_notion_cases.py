@@ -136,6 +136,7 @@ def only_pages(failure: Failure, server: NotionServer) -> Any:
         pytest.param(Failure(Mishap.RESET, done=True), id="a reset, and it was made"),
         pytest.param(Failure(Mishap.GARBAGE), id="garbage, and nothing was made"),
         pytest.param(Failure(Mishap.GARBAGE, done=True), id="garbage, and it was made"),
+        pytest.param(Failure(Mishap.STRANGE_ID, done=True), id="an id that no address can hold, and it was made"),
     ],
 )
 def test_a_failure_delays_a_page_and_makes_no_second_one(
