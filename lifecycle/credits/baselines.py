@@ -96,6 +96,7 @@ def update_baselines(
         (one.tenant_id, one.scenario): one for one in list_baselines(connection, statuses=(BaselineStatus.PROPOSED,))
     }
     update = Update()
+    confirmed = []
     left = 0
     for (tenant_id, scenario), runs, job_type in _scenarios(connection, at):
         go_on()
@@ -112,6 +113,15 @@ def update_baselines(
                 continue
             _reject(connection, open_proposal, actor_context, at, TaskStatus.CANCELLED)
         if move is None:
+            confirmed.append(
+                {
+                    "whose": tenant_id,
+                    "which": scenario,
+                    "at": at,
+                    "measured_credits": plain(found.median),
+                    "sample_size": found.sample_size,
+                }
+            )
             left += 1
             continue
         following = _Next(
@@ -128,6 +138,10 @@ def update_baselines(
             update.proposed.append(_propose(connection, following, actor_context, options))
         else:
             update.updated.append(_enact(connection, following, BaselineOrigin.MEASURED, actor_context, at))
+    if confirmed:
+        connection.execute(_CONFIRM, confirmed)
+    if confirmed and not update.updated:
+        _export_later(connection)
     _tell_monitor(connection, update.updated, at)
     return Update(update.updated, update.proposed, left)
 
@@ -348,7 +362,7 @@ def _written(connection: sa.Connection, statement: Any) -> Baseline:
 
 def _tell_monitor(connection: sa.Connection, changed: Sequence[Baseline], at: datetime) -> None:
     if changed:
-        put_job(connection, name=EXPORT_BASELINES, queue=SCHEDULES_QUEUE, lock=EXPORT_BASELINES)
+        _export_later(connection)
     for tenant_id, group in groupby(sorted(changed, key=lambda one: one.tenant_id), lambda one: one.tenant_id):
         baselines = list(group)
         for begin in range(0, len(baselines), _AT_A_TIME):
@@ -373,6 +387,10 @@ def _tell_monitor(connection: sa.Connection, changed: Sequence[Baseline], at: da
             )
 
 
+def _export_later(connection: sa.Connection) -> None:
+    put_job(connection, name=EXPORT_BASELINES, queue=SCHEDULES_QUEUE, lock=EXPORT_BASELINES)
+
+
 def _audit(connection: sa.Connection, baseline: Baseline, actor_context: ActorContext) -> None:
     write_audit(
         connection,
@@ -393,6 +411,23 @@ def _audit(connection: sa.Connection, baseline: Baseline, actor_context: ActorCo
             )
         ],
     )
+
+
+#: A baseline that was measured again and stays: how old it is counts from there.
+_CONFIRM = (
+    sa.update(tables.credit_baselines)
+    .where(
+        _baselines.tenant_id == sa.bindparam("whose"),
+        _baselines.scenario == sa.bindparam("which"),
+        _baselines.status == BaselineStatus.CURRENT,
+        _baselines.calculated_at < sa.bindparam("at"),
+    )
+    .values(
+        calculated_at=sa.bindparam("at"),
+        measured_credits=sa.bindparam("measured_credits"),
+        sample_size=sa.bindparam("sample_size"),
+    )
+)
 
 
 def _proposal(connection: sa.Connection, tenant_id: str, baseline_id: str) -> Baseline:

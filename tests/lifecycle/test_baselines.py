@@ -27,6 +27,7 @@ from lifecycle.credits.baselines import (
     reject_baseline,
     update_baselines,
 )
+from lifecycle.credits.health import read_credit_health
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.kinds import BaselineStatus
 from lifecycle.options import LifecycleOptions
@@ -107,6 +108,21 @@ def test_the_same_update_again_changes_nothing(world: sa.Engine) -> None:
     update(world)
     assert update(world) == Update([], [], 1)
     assert len(told(world)) == len(rows(world, tables.credit_baselines)) == 1
+
+
+def test_what_is_measured_again_and_stays_is_as_new_as_its_measurement(world: sa.Engine) -> None:
+    week(world, 100)
+    update(world)
+    later = SUNDAY + 3 * WEEK
+    week(world, 100, until=later, runs=8)
+    assert update(world, later) == Update([], [], 1)
+    # Somebody measures a time that is past.
+    update(world, later - WEEK)
+    with world.connect() as connection:
+        (one,) = list_baselines(connection)
+        assert read_credit_health(connection).newest_baseline_at == later
+    assert (one.calculated_at, one.effective_at, one.sample_size) == (later, SUNDAY, 14)
+    assert len(told(world)) == 1
 
 
 def test_what_rises_by_less_than_a_half_moves_by_a_fifth_a_week(world: sa.Engine) -> None:
