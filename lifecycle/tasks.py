@@ -104,6 +104,12 @@ def list_tasks(
     return TaskPage(page, _cursor(task_filter.order, page[-1]) if len(found) > limit else None)
 
 
+def find_task(connection: sa.Connection, task_id: str) -> Task | None:
+    """One task; None when there is none, or not for the caller."""
+    row = connection.execute(task_rows().where(_tasks.id == task_id)).first()
+    return None if row is None else read_task(row)
+
+
 def task_rows() -> sa.Select[Any]:
     """The query behind `Task`, for callers that add their own conditions."""
     joined = (

@@ -15,6 +15,7 @@ from lifecycle.cursors import Order, read_cursor
 from lifecycle.decisions import get_decision, list_decisions
 from lifecycle.kinds import DecisionKind
 from lifecycle.overview import read_overview
+from lifecycle.tasks import find_task
 
 router = APIRouter()
 
@@ -25,14 +26,17 @@ PAGE = 50
 def show_decisions(request: Request, query: Annotated[DecisionQuery, Query()], visitor: VisitorOfRequest) -> Response:
     """List decisions, newest first."""
     after = None if query.cursor is None else read_cursor(query.cursor, Order.NEWEST_FIRST)
+    task_id = None if query.task_id is None else str(query.task_id)
     with visitor.access.read() as connection:
-        decisions = list_decisions(connection, kind=query.kind, after=after, limit=PAGE)
+        decisions = list_decisions(connection, kind=query.kind, task_id=task_id, after=after, limit=PAGE)
+        task = None if task_id is None else find_task(connection, task_id)
         overview = read_overview(connection)
     return page(
         request,
         "decisions.html",
         {
             "query": query,
+            "task": task,
             "decisions": decisions.decisions,
             "next": None if decisions.next is None else query.link(cursor=str(decisions.next)),
             "overview": overview,

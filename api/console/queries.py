@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
@@ -116,3 +117,5 @@ class DecisionQuery(ListQuery):
     """Parameters of the list of decisions."""
 
     kind: Annotated[DecisionKind | None, BeforeValidator(_absent_if_empty)] = None
+    #: Those that joined one task.
+    task_id: Annotated[UUID | None, BeforeValidator(_absent_if_empty)] = None

@@ -17,8 +17,9 @@ from api.console.ways import who_may
 from api.csrf import require_token
 from lifecycle.capabilities import Capability
 from lifecycle.credits.baseline_tasks import proposals_of_tasks
+from lifecycle.credits.joined_spend import read_joined
 from lifecycle.cursors import read_cursor
-from lifecycle.kinds import TaskKind
+from lifecycle.kinds import SpendRise, TaskKind
 from lifecycle.overview import read_overview
 from lifecycle.task_changes import TaskChange, TaskOperation, TaskOutcome, change_task, unblock_offered
 from lifecycle.tasks import list_tasks
@@ -26,6 +27,8 @@ from lifecycle.tasks import list_tasks
 router = APIRouter()
 
 PAGE = 50
+#: Of the spend anomalies of one task, so many are listed with it.
+JOINED = 10
 
 _NOTICES = {
     TaskOutcome.ALREADY_DONE: Notice.ALREADY_DONE,
@@ -53,6 +56,7 @@ def show_tasks(request: Request, query: Annotated[TaskQuery, Query()], visitor: 
         tasks = list_tasks(connection, query.filter, after=after, limit=PAGE)
         overview = read_overview(connection)
         proposals = proposals_of_tasks(connection, [task.idempotency_key for task in tasks.tasks])
+        joined = read_joined(connection, [task.id for task in tasks.tasks], limit=JOINED)
     return page(
         request,
         "tasks.html",
@@ -60,6 +64,9 @@ def show_tasks(request: Request, query: Annotated[TaskQuery, Query()], visitor: 
             "query": query,
             "tasks": tasks.tasks,
             "proposals": proposals,
+            "joined": joined,
+            "burst": SpendRise.BURST,
+            "tenant_names": {task.tenant_id: task.tenant_name for task in tasks.tasks},
             "next": None if tasks.next is None else query.link(cursor=str(tasks.next)),
             "overview": overview,
             "views": list(TaskView),

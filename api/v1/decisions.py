@@ -18,13 +18,14 @@ router = entered_router(prefix="/decisions", tags=["decisions"])
 @router.get("")
 def list_all_decisions(
     context: ContextOfRequest,
+    task_id: Annotated[UUID | None, Query(description="those that joined a task, as spend anomalies do")] = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> DecisionPage:
     """Decisions of all tenants that the one who asks may see, newest first."""
     after = None if cursor is None else read_cursor(cursor, Order.NEWEST_FIRST)
     with context.access.read() as connection:
-        page = list_decisions(connection, after=after, limit=limit)
+        page = list_decisions(connection, task_id=None if task_id is None else str(task_id), after=after, limit=limit)
     return DecisionPage(
         items=[Decision.model_validate(one) for one in page.decisions],
         next=None if page.next is None else str(page.next),

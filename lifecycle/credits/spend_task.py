@@ -12,14 +12,12 @@ import sqlalchemy as sa
 
 from lifecycle import tables
 from lifecycle.credits.case_told import in_credits
-from lifecycle.credits.joined_spend import JoinedSpend
 from lifecycle.credits.spend_anomaly import SpendAnomaly
-from lifecycle.credits.spend_history import SpendEpisode
 from lifecycle.ids import stable_id
 from lifecycle.kinds import OPEN_TASK_STATUSES, Priority, SpendRise, TaskContext, TaskKind
 from lifecycle.options import LifecycleOptions
 from lifecycle.texts import at_time, brief, one_line
-from lifecycle.workflows import SCENARIO_PREFIX, version_of_workflow
+from lifecycle.workflows import version_of_workflow
 
 #: An anomaly joins the open task of another one that is less than this away from it in event time: as long as a burst
 #: takes to end without a further hour; a drift's week.
@@ -78,30 +76,18 @@ def open_or_join(
         sa.select(sa.func.count()).select_from(tables.task_decisions).where(_joined.task_id == task.id)
     ).scalar_one()
     changes: dict[str, Any] = {
-        "title": f"Find out why {brief(tenant)} spends more than usual: {count:,} {PLURALS[anomaly.rise]}"
+        "title": f"Find out why {brief(tenant)} spends more than usual: {count:,} {PLURALS[anomaly.rise]}",
+        "description": (
+            f"{PLURALS[anomaly.rise].capitalize()} that come together often have one cause, such as a new price, a new"
+            " prompt or a loop: look for what these have in common, first at those furthest above what was expected."
+            f" No single run need be dear. All of them: {options.decisions_link(task.id)}"
+        ),
     }
     if anomaly.workflow is None or anomaly.workflow.workflow_id != task.context_id:
         # It is about no single workflow, nor about its automation, any more.
         changes |= {"automation_version_id": None, "context_type": TaskContext.INTERNAL, "context_id": task.decision_id}
     _change(connection, task.id, changes)
     return SpendTask(task.id, task.decision_id, count)
-
-
-def describe(connection: sa.Connection, task: SpendTask, joined: JoinedSpend, *, options: LifecycleOptions) -> None:
-    """Say in the task what has joined it, for readers who don't see the list."""
-    furthest = "; ".join(in_words_of(one) for one in joined.furthest)
-    description = (
-        f"{PLURALS[joined.rise].capitalize()} of this tenant since {at_time(joined.since)}, the furthest so far:"
-        f" {furthest}. No single run need be dear. All of them: {options.decisions_link(task.id)}"
-    )
-    _change(connection, task.id, {"description": description})
-
-
-def in_words_of(episode: SpendEpisode) -> str:
-    """One of several, in a line: `“Nightly invoices” 1,500 credits in one hour instead of 40`."""
-    who = episode.workflow_name or (episode.workflow_id or "").removeprefix(SCENARIO_PREFIX)
-    whose = f"“{brief(who)}”" if who else "all workflows together"
-    return f"{whose} {in_credits(episode.spent)} credits {per(episode.rise)} instead of {in_credits(episode.expected)}"
 
 
 def per(rise: SpendRise) -> str:
@@ -114,10 +100,10 @@ def _open(connection: sa.Connection, anomaly: SpendAnomaly, tenant: str, options
     workflow = anomaly.workflow
     task_id = stable_id("spend_anomaly_task", anomaly.decision_id)
     if workflow is None:
-        version_id, context = None, (TaskContext.INTERNAL, anomaly.decision_id)
+        version_id, context, who = None, (TaskContext.INTERNAL, anomaly.decision_id), tenant
     else:
         version_id = version_of_workflow(connection, workflow.tenant_id, workflow.workflow_id)
-        context = (TaskContext.WORKFLOW, workflow.workflow_id)
+        context, who = (TaskContext.WORKFLOW, workflow.workflow_id), f"“{workflow.name}”"
     connection.execute(
         sa.insert(tables.tasks),
         {
@@ -128,7 +114,7 @@ def _open(connection: sa.Connection, anomaly: SpendAnomaly, tenant: str, options
             "context_id": context[1],
             "kind": TaskKind.GENERAL_TODO,
             "idempotency_key": f"spend_anomaly:{anomaly.decision_id}",
-            "title": one_line(f"Find out why “{tenant if workflow is None else workflow.name}” spends more than usual"),
+            "title": one_line(f"Find out why {who} spends more than usual"),
             "description": (
                 f"{in_credits(anomaly.spent)} credits {per(anomaly.rise)}, where {in_credits(anomaly.expected)} were"
                 f" expected, as of {at_time(anomaly.occurred_at)}. No single run need be dear."

@@ -7,13 +7,15 @@ import sqlalchemy as sa
 from lifecycle.credits.case_told import in_credits
 from lifecycle.credits.joined_spend import JoinedSpend, read_joined
 from lifecycle.credits.spend_anomaly import SpendAnomaly
-from lifecycle.credits.spend_task import PLURALS, SpendTask, describe, in_words_of, open_or_join, per
+from lifecycle.credits.spend_history import SpendEpisode
+from lifecycle.credits.spend_task import PLURALS, SpendTask, open_or_join, per
 from lifecycle.ids import stable_id
 from lifecycle.kinds import Channel, Severity, SpendRise, Template
 from lifecycle.options import LifecycleOptions
 from lifecycle.outbox import Notice, cancel_waiting, put_notices
 from lifecycle.recipients import ops_recipients, tenant_name
-from lifecycle.texts import at_time, one_line
+from lifecycle.texts import at_time, brief, one_line
+from lifecycle.workflows import SCENARIO_PREFIX
 
 #: Of the workflows that rose, and of the anomalies of a task, so many are named.
 _NAMED = 3
@@ -31,7 +33,6 @@ def tell_of_spend(connection: sa.Connection, anomaly: SpendAnomaly, *, options: 
             link, context = options.decision_link(anomaly.decision_id), _of_one(anomaly, tenant)
         else:
             joined = read_joined(connection, [task.id], limit=_NAMED)[task.id]
-            describe(connection, task, joined, options=options)
             cancel_waiting(connection, _episode(task, step_before(task.count)))
             link, context = options.decisions_link(task.id), _of_many(joined)
         notice = Notice(
@@ -87,8 +88,15 @@ def _of_many(joined: JoinedSpend) -> dict[str, Any]:
         "count": f"{joined.count:,}",
         "since": at_time(joined.since),
         "at": at_time(joined.until),
-        "furthest": [in_words_of(one) for one in joined.furthest],
+        "furthest": [_in_words(one) for one in joined.furthest],
     }
+
+
+def _in_words(episode: SpendEpisode) -> str:
+    """One of several: `“Nightly invoices” 1,500 credits in one hour instead of 40`."""
+    who = episode.workflow_name or (episode.workflow_id or "").removeprefix(SCENARIO_PREFIX)
+    whose = f"“{brief(who)}”" if who else "all workflows together"
+    return f"{whose} {in_credits(episode.spent)} credits {per(episode.rise)} instead of {in_credits(episode.expected)}"
 
 
 def _episode(task: SpendTask, step: int) -> str:

@@ -229,17 +229,13 @@ def test_the_message_of_several_says_how_many_and_names_the_furthest(engine: sa.
     apply(engine, of(1), evil, of(3, workflow_id=None, spent=2500.0))
     task = row(engine, tables.tasks)
     link = f"https://bw.example/console/decisions?task_id={task['id']}"
-    assert task["description"] == (
-        "Bursts of this tenant since 2026-03-02 09:00:00 UTC, the furthest so far:"
-        " “<!here>” 9,000 credits in one hour instead of 40.25;"
-        " all workflows together 2,500 credits in one hour instead of 40.25;"
-        " “S1” 1,500 credits in one hour instead of 40.25."
-        f" No single run need be dear. All of them: {link}"
-    )
+    assert task["description"].startswith("Bursts that come together often have one cause")
+    assert task["description"].endswith(f"No single run need be dear. All of them: {link}")
     inbox = Inbox()
     deliver(engine, inbox, *(one["id"] for one in rows(engine, tables.notifications, channel="slack")))
     (message,) = inbox.taken
     assert "between 2026-03-02 09:00:00 UTC and 2026-03-02 09:00:00 UTC" in message.body
+    assert "- all workflows together 2,500 credits in one hour instead of 40.25\n" in message.body
     header, section, actions, about = build_payload(message)["blocks"]
     assert header["text"]["text"].endswith("Spends more than usual: Acme, 3 bursts")
     assert [field["text"] for field in section["fields"]] == [
