@@ -16,6 +16,12 @@ def read_tenant_names(connection: sa.Connection, tenant_ids: Collection[str]) ->
     return {tenant_id: name for tenant_id, name in rows}  # noqa: C416  (rows are no tuples to the type checker)
 
 
+def list_tenant_names(connection: sa.Connection, *, limit: int) -> Mapping[str, str]:
+    """Names by id of at most so many tenants that the caller may see, by name."""
+    rows = connection.execute(sa.select(_tenants.id, _tenants.name).order_by(_tenants.name, _tenants.id).limit(limit))
+    return {tenant_id: name for tenant_id, name in rows}  # noqa: C416  (rows are no tuples to the type checker)
+
+
 def read_workflow_name(connection: sa.Connection, tenant_id: str, workflow_id: str) -> str | None:
     """What a tenant's workflow is called; None where the registry has none, or has it for another tenant."""
     name: str | None = connection.execute(

@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Request
@@ -29,13 +30,17 @@ from lifecycle.credits.spending import PERIOD, read_spending
 from lifecycle.credits.weekly_report import DayTotal
 from lifecycle.errors import ErrorCode, LifecycleError
 from lifecycle.kinds import BaselineStatus, SpendRise
-from lifecycle.names import read_tenant_names
+from lifecycle.names import list_tenant_names, read_tenant_names
 
 router = APIRouter()
 
 REVIEWS = 26
 PROPOSALS = 50
 WORKFLOWS = 20
+SCENARIOS = 50
+EPISODES = 20
+#: So many are offered to choose from; the id of any other can be typed.
+TENANTS = 500
 _SHORT = 12
 
 
@@ -105,8 +110,9 @@ def decide_baseline(
     word: Word,
     visitor: VisitorOfRequest,
     tenant_id: Annotated[str, Form(max_length=128)],
+    only: Annotated[str, Form(max_length=128)] = "",
 ) -> Response:
-    """Approve or reject a proposed baseline."""
+    """Approve or reject a proposed baseline; `only` is the tenant that the page was filtered by."""
     if visitor.name is None:
         return notices.ask_for_a_name()
     decide = approve_baseline if word is Word.APPROVE else reject_baseline
@@ -114,15 +120,16 @@ def decide_baseline(
         with visitor.access.write(tenant_id) as connection:
             decide(connection, tenant_id=tenant_id, baseline_id=str(baseline_id), actor_context=visitor.access.actor)
     except LifecycleError as refusal:
-        return _show(request, visitor, None, refusal)
-    response = RedirectResponse("/console/credits", HTTPStatus.SEE_OTHER)
+        return _show(request, visitor, only or None, refusal)
+    back = f"?tenant_id={quote(only, safe='')}" if only else ""
+    response = RedirectResponse(f"/console/credits{back}", HTTPStatus.SEE_OTHER)
     notices.leave(response, Notice.MOVED)
     return response
 
 
 def _show(request: Request, visitor: Visitor, tenant_id: str | None, refusal: LifecycleError | None = None) -> Response:
     with visitor.access.read() as connection:
-        spending = read_spending(connection, tenant_id=tenant_id)
+        spending = read_spending(connection, tenant_id=tenant_id, limit=SCENARIOS)
         proposals = list_baselines(
             connection, tenant_id=tenant_id, statuses=(BaselineStatus.PROPOSED,), limit=PROPOSALS
         )
@@ -132,7 +139,8 @@ def _show(request: Request, visitor: Visitor, tenant_id: str | None, refusal: Li
             if spending.until is None
             else read_workflows(connection, spending.until, tenant_id=tenant_id, limit=WORKFLOWS)
         )
-        episodes = read_episodes(connection, tenant_id=tenant_id)
+        episodes = read_episodes(connection, tenant_id=tenant_id, limit=EPISODES)
+        tenants = list_tenant_names(connection, limit=TENANTS) if visitor.sees_several_tenants else {}
         tenant_names = read_tenant_names(
             connection,
             {
@@ -141,6 +149,7 @@ def _show(request: Request, visitor: Visitor, tenant_id: str | None, refusal: Li
                 *(one.tenant_id for one in reviews if one.tenant_id is not None),
                 *(one.tenant_id for one in workflows),
                 *(one.tenant_id for one in episodes),
+                *([] if tenant_id is None else [tenant_id]),
             },
         )
     return page(
@@ -150,6 +159,8 @@ def _show(request: Request, visitor: Visitor, tenant_id: str | None, refusal: Li
             "tenant_id": tenant_id,
             "spending": spending,
             "tenant_names": tenant_names,
+            "tenants": tenants,
+            "most": {"scenarios": SCENARIOS, "workflows": WORKFLOWS, "episodes": EPISODES},
             "workflows": workflows,
             "episodes": episodes,
             "burst": SpendRise.BURST,

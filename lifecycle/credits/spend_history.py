@@ -112,7 +112,7 @@ def read_spend_history(connection: sa.Connection, tenant_id: str, workflow_id: s
     return SpendHistory(until.astimezone(UTC), hours, episodes) if hours else None
 
 
-def read_episodes(connection: sa.Connection, *, tenant_id: str | None = None, limit: int = 20) -> list[SpendEpisode]:
+def read_episodes(connection: sa.Connection, *, tenant_id: str | None = None, limit: int) -> list[SpendEpisode]:
     """The newest spend anomalies of a tenant and its workflows, or of all that the caller may see."""
     return _episodes(connection, [] if tenant_id is None else [_decisions.tenant_id == tenant_id], limit)
 

@@ -45,7 +45,7 @@ class Spending:
     days: Sequence[DayTotal]
 
 
-def read_spending(connection: sa.Connection, *, tenant_id: str | None = None, limit: int = 50) -> Spending:
+def read_spending(connection: sa.Connection, *, tenant_id: str | None = None, limit: int) -> Spending:
     """Spending of a tenant, or of all that the caller may see. Reads the period's rows twice."""
     mine = [] if tenant_id is None else [_runs.tenant_id == tenant_id]
     until = connection.execute(sa.select(sa.func.max(_runs.occurred_at)).where(*mine)).scalar()

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from api.console.credits import SCENARIOS, WORKFLOWS
 from lifecycle import tables
 from lifecycle.actors import WORKER
 from lifecycle.credits.baselines import update_baselines
@@ -63,6 +64,59 @@ def test_what_was_spent_is_shown_to_staff_for_all_tenants(engine: sa.Engine, tmp
     assert "odd" not in only
 
 
+def test_staff_find_a_tenant_by_its_name(engine: sa.Engine, tmp_path: Path) -> None:
+    """The filter takes ids, which nobody knows by heart: names lead there, and are offered."""
+    with spent(engine, tmp_path) as http, signed_in(http, staff_token("ops_admin")) as client:
+        html = client.get(PAGE).text
+        (link,) = set(re.findall(rf'href="({PAGE}\?tenant_id=t2)"', html))
+        only = client.get(link).text
+    assert '<option value="t1">Acme</option><option value="t2">Globex</option>' in html
+    scenarios = text_of(html.split("By scenario</h2>")[1].split("</table>")[0])
+    assert "import Globex , its credits alone 7 1" in scenarios
+    assert "<h1>Credits of Globex</h1>" in only
+    assert f'href="{PAGE}?tenant_id=t2"' not in only
+    assert f'href="{PAGE}">Show all tenants</a>' in only
+
+
+@pytest.mark.parametrize(
+    ("tenant_id", "said"),
+    [
+        pytest.param("t3", "No run of Initech with credits is known yet.", id="one without runs"),
+        pytest.param("Acme", "There is no tenant with the id “Acme”, or not for you.", id="no tenant's id"),
+    ],
+)
+def test_a_filter_that_finds_nothing_says_why(engine: sa.Engine, tmp_path: Path, tenant_id: str, said: str) -> None:
+    with spent(engine, tmp_path) as http, signed_in(http, staff_token("ops_admin")) as client:
+        with engine.begin() as connection:
+            connection.execute(sa.insert(tables.tenants).values(id="t3", name="Initech"))
+        page = text_of(client.get(PAGE, params={"tenant_id": tenant_id}).text)
+    assert said in page
+
+
+def test_one_tenants_people_are_offered_no_tenants(engine: sa.Engine, tmp_path: Path) -> None:
+    with spent(engine, tmp_path) as http, signed_in(http, token("viewer")) as client:
+        html = client.get(PAGE).text
+        elsewhere = text_of(client.get(PAGE, params={"tenant_id": "t2"}).text)
+    assert "<datalist" not in html
+    assert "its credits alone" not in html
+    assert "Globex" not in html + elsewhere
+    assert "There is no tenant with the id “t2”, or not for you." in elsewhere
+
+
+def test_lists_that_are_cut_off_say_so(engine: sa.Engine) -> None:
+    with running(engine) as (http, _, _), signed_in(http, staff_token("ops_admin")) as client:
+        runs = [
+            entry(MONDAY, 10, scenario=f"s{n}", workflow_id=f"w{n}", execution_id=f"x{n}") for n in range(SCENARIOS)
+        ]
+        spend(engine, runs[:-1])
+        before = text_of(client.get(PAGE).text)
+        spend(engine, runs[-1:])
+        after = text_of(client.get(PAGE).text)
+    assert f"The {WORKFLOWS} most expensive, of whatever tenant. Each leads" in before
+    assert f"The {SCENARIOS} most expensive" not in before
+    assert f"The {SCENARIOS} most expensive, of whatever tenant; one tenant alone shows more of its own." in after
+
+
 def test_a_tenant_sees_its_own_alone(engine: sa.Engine, tmp_path: Path) -> None:
     with spent(engine, tmp_path) as http, signed_in(http, staff_token("member", tenants=["t2"])) as client:
         page = text_of(client.get(PAGE).text)
@@ -95,9 +149,10 @@ def test_an_admin_of_operations_approves_a_baseline(engine: sa.Engine, tmp_path:
         html = client.get(PAGE).text
         assert "100 200 (+100%)" in text_of(html)
         data = {"form_token": form_token(html), "tenant_id": "t1"}
-        done = client.post(f"{PAGE}/baselines/{waiting['id']}/approve", data=data)
+        done = client.post(f"{PAGE}/baselines/{waiting['id']}/approve", data={**data, "only": "t1"})
         again = client.post(f"{PAGE}/baselines/{waiting['id']}/approve", data=data)
     assert (done.status_code, again.status_code) == (303, 404)
+    assert done.headers["location"] == f"{PAGE}?tenant_id=t1"
     current = row(engine, tables.credit_baselines, status="current")
     assert (current["median_credits"], current["origin"]) == (200, "approved")
     assert row(engine, tables.tasks, kind="approval")["status"] == "complete"
