@@ -26,7 +26,6 @@ from lifecycle.sweep import sweep_intents
 
 #: Twice a minute; six fields, the last is seconds.
 _OFTEN = "* * * * * */30"
-_SELDOM = "17 * * * *"
 _HOURLY = "17 * * * *"
 
 #: After 5 s, 10 s, 15 s, … for about a day.
@@ -96,7 +95,7 @@ def add_schedules(
     def archive_left(timestamp: int) -> None:  # noqa: ARG001
         archive_reviews(engine, options)
 
-    @app.periodic(cron=_SELDOM)
+    @app.periodic(cron=_HOURLY)
     @app.task(name="forget_answers", queue=SCHEDULES_QUEUE, queueing_lock="forget_answers")
     def forget(timestamp: int) -> None:  # noqa: ARG001
         forget_answers(engine, options.answers_kept)
