@@ -1,6 +1,5 @@
 """Who hears of a credit case: operations, by one task and by one notice for each step of its severity (50.4, 50.5)."""
 
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
 from lifecycle.actors import ActorContext
+from lifecycle.credits.artifact_links import safe_link
 from lifecycle.credits.case_actions import MESSAGES, notice_episode, told
 from lifecycle.credits.case_statuses import GRAVE
 from lifecycle.credits.incident import Incident
@@ -39,9 +39,6 @@ _PRIORITIES = {
 }
 
 _tasks = tables.tasks.c
-
-#: A link that a sender chose and that people are shown.
-_SAFE_LINK = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?/[!-~]*")
 
 
 def add_task(
@@ -164,7 +161,7 @@ def _artifacts_link(connection: sa.Connection, incident: Incident) -> str | None
             runs.execution_id == incident.execution_id,
         )
     ).scalar()
-    return link if link is not None and _SAFE_LINK.fullmatch(link) else None
+    return safe_link(link)
 
 
 def in_credits(amount: float) -> str:

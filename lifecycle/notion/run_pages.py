@@ -1,16 +1,16 @@
 """The pages of the ledger's rows: each tenant's ledger is gone through in its order, once (50.1, 50.5)."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from lifecycle import tables
+from lifecycle.credits.artifact_links import safe_link
 from lifecycle.kinds import CaseAction, CaseSeverity
 from lifecycle.notion.backlog import heads_and_cursors, position
 from lifecycle.notion.columns import RUN_STATUSES
+from lifecycle.notion.cursors import move_cursor
 from lifecycle.notion.due_pages import BATCH, may_be_tried, with_pages
 from lifecycle.notion.kinds import NotionCursor, NotionKind
 from lifecycle.notion.page_writer import Wanted
@@ -18,9 +18,6 @@ from lifecycle.notion.values import Content
 
 _runs, _heads, _joined = tables.credit_runs.c, tables.credit_ledger_heads.c, tables.credit_case_runs.c
 _cursors, _pages = tables.notion_cursors.c, tables.notion_pages.c
-
-#: A link that a sender chose and that people are shown.
-_SAFE_LINK = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?/[!-~]*")
 
 #: The gravest first.
 _SEVERITIES = ("SEV0", "SEV1", "SEV2", "SEV3", "SEV4")
@@ -102,7 +99,7 @@ def _next(connection: sa.Connection, severities: Sequence[str]) -> list[Wanted]:
         ).all()
         # All before the first of them are done, or tried.
         seq = rows[0].seq - 1 if rows else tenant.seq
-        connection.execute(_MOVE, {"kind": NotionCursor.RUNS, "key": tenant.tenant_id, "seq": seq})
+        move_cursor(connection, NotionCursor.RUNS, tenant.tenant_id, seq=seq)
         if rows:
             return [_wanted(row) for row in rows]
 
@@ -112,7 +109,6 @@ def _object_id() -> sa.ColumnElement[str]:
 
 
 def _wanted(run: sa.Row[Any]) -> Wanted:
-    link = run.artifacts_link
     return Wanted(
         kind=NotionKind.RUN,
         tenant_id=run.tenant_id,
@@ -135,7 +131,7 @@ def _wanted(run: sa.Row[Any]) -> Wanted:
                 "Model": run.model,
                 "Input_Tokens": run.input_tokens,
                 "Output_Tokens": run.output_tokens,
-                "Artifacts_Link": link if link is not None and _SAFE_LINK.fullmatch(link) else None,
+                "Artifacts_Link": safe_link(run.artifacts_link),
                 "Severity": run.severity,
                 "Risk_Flags": run.risk_flags,
                 "Risk_Summary": run.risk_summary,
@@ -146,10 +142,3 @@ def _wanted(run: sa.Row[Any]) -> Wanted:
         ),
         lock=CaseAction.PAGE_LOCK in run.actions,
     )
-
-
-_INSERT = insert(tables.notion_cursors)
-_MOVE = _INSERT.on_conflict_do_update(
-    index_elements=["kind", "key"],
-    set_={"seq": _INSERT.excluded.seq, "moved_at": sa.func.clock_timestamp()},
-)

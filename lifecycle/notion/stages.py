@@ -13,7 +13,6 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects.postgresql import insert
 
 from config.metrics import NOTION_STAGES
 from lifecycle import tables
@@ -23,6 +22,7 @@ from lifecycle.credits.case_changes import CaseChange, change_case
 from lifecycle.errors import LifecycleError
 from lifecycle.notion.client import NotionClient
 from lifecycle.notion.columns import GATE, STAGE, VERDICT
+from lifecycle.notion.cursors import move_cursor
 from lifecycle.notion.due_pages import with_pages
 from lifecycle.notion.kinds import NotionCursor, NotionKind, StageOutcome
 from lifecycle.notion.values import Layout, decode_text, is_shown
@@ -87,7 +87,8 @@ def poll_stages(engine: sa.Engine, notion: NotionClient, database_id: str, layou
             newest = edited_at if newest is None else max(newest, edited_at or newest)
         if found.next_cursor is None and begun is not None:
             newest = max(newest or begun - SHOWN_AFTER, begun - SHOWN_AFTER)
-        _move_cursor(engine, database_id, newest)
+        with engine.begin() as connection:
+            move_cursor(connection, NotionCursor.STAGES, database_id, edited_at=newest)
         if found.next_cursor is None:
             return counts
         body["start_cursor"] = found.next_cursor
@@ -183,15 +184,3 @@ def _read_cursor(engine: sa.Engine, database_id: str) -> datetime | None:
             sa.select(_cursors.edited_at).where(_cursors.kind == NotionCursor.STAGES, _cursors.key == database_id)
         ).scalar()
     return read
-
-
-def _move_cursor(engine: sa.Engine, database_id: str, edited_at: datetime | None) -> None:
-    with engine.begin() as connection:
-        connection.execute(_MOVE, {"kind": NotionCursor.STAGES, "key": database_id, "edited_at": edited_at})
-
-
-_INSERT = insert(tables.notion_cursors)
-_MOVE = _INSERT.on_conflict_do_update(
-    index_elements=["kind", "key"],
-    set_={"edited_at": _INSERT.excluded.edited_at, "moved_at": sa.func.clock_timestamp()},
-)
