@@ -140,10 +140,13 @@ class CreditAnomalies:
             scenario.job_type = job_type
             if scenario.approved is not None:
                 self._forget_peers(scenario.tenant_id)
-        learned = scenario.history.pass_time(time)
+        history = scenario.history
+        learned = history.pass_time(time)
         least = rules.notable_credits
         if learned and scenario.approved is None:
             near = rules.notable_multiplier * learned
+            if near <= credits_total and (said := history.said()) is not None:
+                near = rules.notable_multiplier * float(said)
             if near < least:
                 least = near
         else:
@@ -160,7 +163,7 @@ class CreditAnomalies:
             and (event.retry_count is None or event.retry_count <= HEALTHY_RETRIES)
             and not is_incident
         ):
-            scenario.history.learn(time, credits_total, event.input_item_count)
+            history.learn(time, credits_total, event.input_item_count)
         scenario.prompt_version = event.prompt_version
         if time > scenario.newest:
             scenario.newest = time

@@ -21,7 +21,7 @@ PARTS = 8
 
 _KEYS = [f"part-{part}" for part in range(PARTS)]
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 
 
 class PartReport(NamedTuple):
