@@ -122,6 +122,9 @@ credit_case_runs = sa.Table(
     of_tenant("case_id", "credit_cases", "a_run_is_of_a_case_of_its_tenant"),
     one_of("severity", CaseSeverity, "run_severity_is_known"),
     sa.Index("case_runs_by_case_and_time", "case_id", "occurred_at"),
+    sa.Index(
+        "case_runs_of_the_worst", "joined_at", postgresql_where=sa.text(f"severity = '{CaseSeverity.SEV0.value}'")
+    ),
     comment="The timeline of each case.",
 )
 

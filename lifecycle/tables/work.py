@@ -103,6 +103,12 @@ tasks = sa.Table(
         postgresql_nulls_not_distinct=True,
     ),
     sa.Index("tasks_by_status_and_time", "status", "created_at", "id"),
+    sa.Index(
+        "hygiene_tasks_by_time",
+        "created_at",
+        "id",
+        postgresql_where=sa.text(f"kind = '{TaskKind.EVIDENCE_HYGIENE.value}'"),
+    ),
     sa.Index("tasks_by_version", "tenant_id", "automation_version_id", "status"),
     sa.Index("tasks_by_project", "tenant_id", "project_id", "status"),
     sa.Index(
