@@ -7,7 +7,7 @@ Message-ID, or event id.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -151,13 +151,6 @@ def publish_event(engine: sa.Engine, event_id: str, publish: Publisher) -> None:
             .where(_events.event_id == event_id)
             .values(published_at=sa.func.clock_timestamp())
         )
-
-
-def oldest_pending(connection: sa.Connection) -> datetime | None:
-    """When the oldest notification that still waits was written: the outbox's age."""
-    return connection.execute(
-        sa.select(sa.func.min(_notifications.created_at)).where(_notifications.status == NotificationStatus.PENDING)
-    ).scalar()
 
 
 def _try(send: Sender | None, row: sa.Row[Any], others: tuple[str, ...]) -> tuple[str | None, NotDeliveredError | None]:
