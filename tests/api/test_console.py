@@ -285,7 +285,7 @@ def test_empty_lists_say_what_will_appear(engine: sa.Engine, database_url: str) 
         assert "Nothing to do." in client.get("/console/tasks").text
         assert "No task fits these filters." in client.get("/console/tasks?kind=approval").text
         assert "Nothing was decided yet." in client.get("/console/decisions").text
-        assert "No decision of this kind" in client.get("/console/decisions?kind=silence").text
+        assert "No decision fits these filters." in client.get("/console/decisions?kind=silence").text
         assert "No workflow is on the blacklist." in client.get("/console/blacklist").text
 
 
