@@ -15,7 +15,7 @@ import msgspec
 from dataflows.decisions import MAX_EVIDENCE, Decision, DecisionKind, ReasonCode, decision_id
 from dataflows.detectors.spend_drift import DAYS_A_WEEK, Rise
 from dataflows.detectors.spend_rate_core import ALARM, HOURS_A_DAY
-from dataflows.detectors.spend_series import DEAREST, Burst, Hour, Series, Spent, ends_day, packed, unpacked
+from dataflows.detectors.spend_series import DEAREST, Burst, Hour, Series, Spent, credits_of, ends_day, packed, unpacked
 from dataflows.events import RunEvent
 from dataflows.times import EPOCH, from_micros
 
@@ -58,11 +58,15 @@ class SpendAnomalies:
         hour = tenant.current.get(workflow_id)
         if hour is None:
             hour = tenant.current[workflow_id] = Hour()
+            series = tenant.workflows.get(workflow_id)
+            if series is not None:
+                # Would do at the hour's end; many workflows that have rested for long would make that a long one.
+                series.catch_up(tenant.hour)
         hour.add(min(event.credits_total or 0.0, MOST_CREDITS), now, event.event_id, event.execution_id or "")
         return out
 
     def on_time(self, tenant: Tenant, now: int) -> list[Decision]:
-        """Judge the hours that are over at `now`, one after another: 10 µs for each series."""
+        """Judge the hours that are over at `now`, one after another: 8 µs for each workflow that spent something."""
         hour = now // HOUR
         out: list[Decision] = []
         while tenant.hour < hour:
@@ -70,7 +74,10 @@ class SpendAnomalies:
                 # Nothing is known, or nothing was spent for so long that all was forgotten: the next run begins anew.
                 tenant.hour, tenant.own = hour, Series(hour)
                 break
-            out += self._end_hour(tenant)
+            if tenant.current:
+                out += self._end_hour(tenant)
+            if ends_day(tenant.hour):
+                out += self._end_day(tenant)
             tenant.hour += 1
         return out
 
@@ -81,22 +88,18 @@ class SpendAnomalies:
         for workflow_id in current:
             if workflow_id not in tenant.workflows:
                 tenant.workflows[workflow_id] = Series(hour)
-        for workflow_id, series in tenant.workflows.items():
-            if workflow_id not in current:
-                series.judge(hour, at, 0.0, 0, 0.0)
         total = explained = most = 0.0
         runs = 0
         for workflow_id, spent in sorted(current.items()):
             series = tenant.workflows[workflow_id]
-            usual = series.rate.usual.expected(at) or 0.0
             dearest = spent.dearest[-1]
-            cost = unpacked(dearest).credits
+            cost = credits_of(dearest)
             burst = series.judge(hour, at, spent.total, spent.runs, cost)
             if burst is not None:
-                runs_told = [unpacked(run, workflow_id) for run in spent.dearest]
-                yield self._told_burst(tenant, workflow_id, burst, spent.total, spent.runs, runs_told)
-            if series.burst == hour:
-                explained += spent.total - usual
+                explained += spent.total - burst.usual
+                if burst.is_first:
+                    runs_told = [unpacked(run, workflow_id) for run in spent.dearest]
+                    yield self._told_burst(tenant, workflow_id, burst, spent.total, spent.runs, runs_told)
             series.day_run = max(series.day_run, dearest)
             if dearest > own.day_run:
                 own.day_run = packed(*unpacked(dearest, workflow_id))
@@ -104,12 +107,10 @@ class SpendAnomalies:
             most = max(most, cost)
             runs += spent.runs
         burst = own.judge(hour, at, total, runs, most, explained)
-        if burst is not None:
+        if burst is not None and burst.is_first:
             everyones = (packed(*unpacked(run, name)) for name, spent in current.items() for run in spent.dearest)
             dearest_of_all = [unpacked(run) for run in nlargest(DEAREST, everyones)]
             yield self._told_burst(tenant, None, burst, total, runs, dearest_of_all)
-        if ends_day(hour):
-            yield from self._end_day(tenant)
 
     def _end_day(self, tenant: Tenant) -> Iterable[Decision]:
         hour, own = tenant.hour, tenant.own

@@ -60,8 +60,8 @@ HOURS_A_DAY = 24
 WEEK_HOURS = 168
 SLOTS = HOURS_A_DAY + WEEK_HOURS
 
-#: How a number is remembered: packed, as a list of objects would take four times as much. In the order of the machine,
-#: as that is how `memoryview` reads them.
+#: How a number is remembered: packed, as a list of objects would take four times as much; in the machine's own order,
+#: for `memoryview` reads no other.
 NUMBER = Struct("=d")
 _LEVEL = Struct(f"={LEVEL_POINTS}d")
 #: The most that a count of an hour's values says; every weight is at its least by then.
@@ -207,10 +207,12 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
             self.shift.novelty(shift, finest) / SHIFT_TOLERANCE,
             self.jump.novelty(jump, ROUNDING) / JUMP_TOLERANCE,
         )
-        if self.points <= WARM_UP or found <= 0.0:
-            return 0.0
+        return self.tell(self.points, found) if found > 0.0 else 0.0
+
+    def tell(self, point: int, found: float) -> float:
+        """The score of a point, of how far out it is; 0 within an episode. Points come in their order."""
         odd = found / (1.0 + found)
-        if self.points - self.told_at <= EPISODE_POINTS and odd <= self.told:
+        if point <= WARM_UP or (point - self.told_at <= EPISODE_POINTS and odd <= self.told):
             return 0.0
-        self.told, self.told_at = odd, self.points
+        self.told, self.told_at = odd, point
         return odd

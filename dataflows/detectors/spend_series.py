@@ -4,7 +4,8 @@ Packed where there is much of it: a number is eight bytes then, and a run some h
 """
 
 from bisect import insort
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from struct import Struct
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ import msgspec
 
 from dataflows.detectors.spend_drift import DAYS_A_WEEK, Drift, Rise
 from dataflows.detectors.spend_rate_core import ALARM, HOURS_A_DAY, NUMBER, WEEK_HOURS, SpendRate
+from dataflows.detectors.spend_zeros import learn_zeros
+from dataflows.times import EPOCH
 
 #: A burst matters from this multiple of the usual on, and from this many mean errors of such hours above it.
 BURST_MULTIPLE = 1.5
@@ -23,6 +26,8 @@ DAILY_ERROR_WEIGHT = 1 / 28
 BURST_RUNS = 5
 #: A burst is over when no hour was one for so long.
 BURST_OVER = 24
+#: Fewer silent hours are learned one by one: it costs less.
+SHORT_SILENCE = 4
 #: Days without spending after which a series is forgotten.
 QUIET_DAYS = 28
 #: The dearest runs that are remembered of an hour; of each day it is the dearest one.
@@ -74,6 +79,12 @@ class Hour(msgspec.Struct, array_like=True, gc=False):
             del dearest[0]
 
 
+def credits_of(run: bytes) -> float:
+    """What a packed run cost."""
+    credits_: float = _ORDER.unpack_from(run)[0]
+    return credits_
+
+
 def ends_day(hour: int) -> bool:
     """Whether an hour, of those since the epoch, is the last one of its day."""
     return (hour + 1) % HOURS_A_DAY == 0
@@ -87,11 +98,12 @@ class Expected(NamedTuple):
 
 
 class Burst(NamedTuple):
-    """An hour that spent too much, with the range that was expected."""
+    """An hour that spent too much, with the range that was expected; whether an episode begins with it."""
 
     score: float
     usual: float
     limit: float
+    is_first: bool
 
 
 class Series(msgspec.Struct, array_like=True, gc=False):
@@ -124,36 +136,30 @@ class Series(msgspec.Struct, array_like=True, gc=False):
         usual = self.rate.usual.expected(at)
         if usual is None:
             return None
-        error = max(self.error, NUMBER.unpack_from(self.daily_error, NUMBER.size * (hour % HOURS_A_DAY))[0])
-        return Expected(usual, max(BURST_MULTIPLE * usual, usual + BURST_ERRORS * error))
+        of_day = memoryview(self.daily_error).cast("d")[hour % HOURS_A_DAY]
+        return Expected(usual, _limit(usual, self.error, of_day))
 
     def judge(
         self, hour: int, at: datetime, total: float, runs: int, dearest: float, explained: float = 0.0
     ) -> Burst | None:
-        """Judge an hour's sum, then learn it; the first of an episode is told, unless workflows were told of it. 10 µs.
+        """Judge an hour's sum, then learn it, and before it the silence since the last one. 8 µs, and `catch_up`'s.
 
         `at` is the hour's begin, `dearest` what its dearest run cost; `explained` is what workflows spent too much in
-        it, and were told of. The day gets no more than the limit, and what is usual if a burst is told: neither a burst
+        it, and were told of. The day gets no more than the limit, and what is usual if it is a burst: neither a burst
         nor a dear run is a slow rise.
         """
+        if self.began + self.rate.points < hour:
+            self.catch_up(hour)
         is_known, expected = self.is_known, self.expected(hour, at)
-        score = self.rate.score(at, total)
         if expected is None:
+            self.rate.score(at, total)
             self.day_total += total - explained
             return None
         usual, limit = expected
+        score = self.rate.score(at, total)
         counted = min(total - explained, limit) if is_known else total - explained
         self.day_total += counted
-        self.hours += 1
-        # What is far out is learned as though it were at the limit: a burst shall not hide the next one.
-        missed = abs(total - usual)
-        if is_known and limit > usual:
-            missed = min(missed, limit - usual)
-        self.error += max(1 / self.hours, ERROR_WEIGHT) * (missed - self.error)
-        place = NUMBER.size * (hour % HOURS_A_DAY)
-        daily: float = NUMBER.unpack_from(self.daily_error, place)[0]
-        weight = max(1 / (1 + self.hours // HOURS_A_DAY), DAILY_ERROR_WEIGHT)
-        NUMBER.pack_into(self.daily_error, place, daily + weight * (missed - daily))
+        self._learn_errors(hour, (usual,), total)
         if not is_known or runs < BURST_RUNS or total - dearest - explained <= limit:
             return None
         is_going_on = self.burst is not None and hour - self.burst <= BURST_OVER
@@ -161,10 +167,45 @@ class Series(msgspec.Struct, array_like=True, gc=False):
             return None
         self.burst = hour
         self.day_total += usual - counted
-        return None if is_going_on else Burst(score, usual, limit)
+        return Burst(score, usual, limit, not is_going_on)
+
+    def catch_up(self, hour: int) -> None:
+        """Learn the hours before this one that were not judged, in which nothing was spent: 2 µs each.
+
+        It does not matter when, as long as it is before anything is spent or expected: day by day or all at once.
+        """
+        first = self.began + self.rate.points
+        if hour - first < SHORT_SILENCE:
+            for silent in range(first, hour):
+                self.judge(silent, EPOCH + timedelta(hours=silent), 0.0, 0, 0.0)
+            return
+        self._learn_errors(first, learn_zeros(self.rate, EPOCH + timedelta(hours=first), hour - first), 0.0)
+
+    def _learn_errors(self, first: int, usuals: Iterable[float | None], total: float) -> None:
+        """How far each of some hours that spent the same was from what was usual, None where that was not known."""
+        daily, hours, error = memoryview(self.daily_error).cast("d"), self.hours, self.error
+        for hour, usual in enumerate(usuals, first):
+            if usual is None:
+                continue
+            of_day = daily[hour % HOURS_A_DAY]
+            missed = abs(total - usual)
+            if hours >= WEEK_HOURS:
+                # What is far out is learned as though it were at the limit: a burst shall not hide the next one.
+                most = _limit(usual, error, of_day) - usual
+                if 0.0 < most < missed:
+                    missed = most
+            hours += 1
+            weight, weight_of_day = 1 / hours, 1 / (1 + hours // HOURS_A_DAY)
+            if weight < ERROR_WEIGHT:
+                weight = ERROR_WEIGHT
+            if weight_of_day < DAILY_ERROR_WEIGHT:
+                weight_of_day = DAILY_ERROR_WEIGHT
+            error += weight * (missed - error)
+            daily[hour % HOURS_A_DAY] = of_day + weight_of_day * (missed - of_day)
+        self.hours, self.error = hours, error
 
     def end_day(self, hour: int) -> Rise | None:
-        """Judge the sum of the day whose last hour it is, then learn it. 30 µs."""
+        """Judge the sum of the day whose last hour it is, then learn it. 3 µs."""
         known = _unpack_week(self.week_runs) if self.week_runs else []
         self.week_runs = _pack([*known[1 - DAYS_A_WEEK :], self.day_run])
         # The day on which a series began is only part of one, and would make the next ones look like a rise.
@@ -180,6 +221,15 @@ class Series(msgspec.Struct, array_like=True, gc=False):
     def is_quiet(self) -> bool:
         """Nothing was spent for so long that it may be forgotten."""
         return self.drift.is_zero_for(QUIET_DAYS)
+
+
+def _limit(usual: float, error: float, of_day: float) -> float:
+    if error < of_day:
+        error = of_day
+    limit = usual + BURST_ERRORS * error
+    if limit < BURST_MULTIPLE * usual:
+        limit = BURST_MULTIPLE * usual
+    return limit
 
 
 #: What a packed run begins with: credits and time.
