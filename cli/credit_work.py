@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, NoReturn
 
-import psycopg
 import sqlalchemy as sa
 import typer
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from cli.database import AWAY
+from cli.database import usable
 from cli.options import fail_usage
 from config.settings import Settings
 from lifecycle.actors import ActorContext
@@ -34,9 +32,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 At = Annotated[
     str | None, typer.Option(help="Event time to look back from, as in 2026-01-31T00:00:00Z; now.", metavar="TIME")
 ]
-
-
-WITHOUT_TABLES = "the database has no tables of this version; run `breakwater migrate`"
 
 
 def fail_work(message: str) -> NoReturn:
@@ -86,24 +81,17 @@ def recorded(settings: Settings, job: CreditJob, by: str) -> Iterator[Recorded]:
             end_record(connection, record_id, made=record.made, error=error)
 
 
-def lacks_tables(error: ProgrammingError) -> bool:
-    """Whether the database is not migrated so far as this program is."""
-    return isinstance(error.orig, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn)
-
-
 @contextmanager
 def transaction(settings: Settings) -> Iterator[sa.Connection]:
     """A transaction with a snapshot; exit 1 when the database or a file is away, 2 for a refusal."""
     engine = sa.create_engine(settings.postgres.url.get_secret_value(), poolclass=sa.NullPool, hide_parameters=True)
     try:
-        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+        with (
+            usable(fail_work),
+            engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
+            connection.begin(),
+        ):
             yield connection
-    except OperationalError:
-        fail_work(AWAY)
-    except ProgrammingError as error:
-        if not lacks_tables(error):
-            raise
-        fail_work(WITHOUT_TABLES)
     except OSError as error:
         fail_work(f"{error.filename}: {error.strerror}")
     except LifecycleError as refused:

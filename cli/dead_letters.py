@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import sqlalchemy as sa
 import typer
 
-from cli.database import AWAY
+from cli.database import usable
 from cli.options import fail_usage
 from config.durations import parse_duration
 from config.settings import Settings, load_settings
@@ -243,9 +243,8 @@ def _database(settings: Settings) -> Iterator[sa.Engine]:
 
     engine = make_engine(settings.postgres)
     try:
-        yield engine
-    except sa.exc.OperationalError:
-        fail_usage(AWAY)
+        with usable(fail_usage):
+            yield engine
     finally:
         engine.dispose()
 

@@ -9,10 +9,8 @@ from typing import Annotated
 import msgspec
 import sqlalchemy as sa
 import typer
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from cli.credit_work import WITHOUT_TABLES, lacks_tables
-from cli.database import AWAY
+from cli.database import usable
 from cli.options import fail_usage
 from config.database import make_engine
 from config.settings import load_settings
@@ -94,14 +92,11 @@ def _snapshot() -> Iterator[sa.Connection]:
     """One moment of the ledger, however long reading it takes; exit 2 when the database can't be reached."""
     engine = make_engine(load_settings().postgres)
     try:
-        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        with (
+            usable(fail_usage),
+            engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
+        ):
             yield connection
-    except OperationalError:
-        fail_usage(AWAY)
-    except ProgrammingError as error:
-        if not lacks_tables(error):
-            raise
-        fail_usage(WITHOUT_TABLES)
     finally:
         engine.dispose()
 

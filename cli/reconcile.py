@@ -5,9 +5,8 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import OperationalError
 
-from cli.database import AWAY
+from cli.database import usable
 from cli.options import fail_usage
 from config.database import make_engine
 from config.settings import load_settings
@@ -27,13 +26,12 @@ def reconcile(
     platform = HttpPlatform(settings.platform)
     differs = 0
     try:
-        for difference in compare(engine.begin, platform, apply=apply):
-            differs += not difference.restored
-            typer.echo(json.dumps(asdict(difference)) if as_json else _in_words(difference))
-        with engine.connect() as connection:
-            waiting = len(list_open_intents(connection))
-    except OperationalError:
-        fail_usage(AWAY)
+        with usable(fail_usage):
+            for difference in compare(engine.begin, platform, apply=apply):
+                differs += not difference.restored
+                typer.echo(json.dumps(asdict(difference)) if as_json else _in_words(difference))
+            with engine.connect() as connection:
+                waiting = len(list_open_intents(connection))
     finally:
         platform.close()
         engine.dispose()

@@ -7,9 +7,9 @@ from typing import Annotated
 import psycopg
 import sqlalchemy as sa
 import typer
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from cli.database import AWAY
+from cli.database import usable
 from cli.options import fail_usage
 from config.settings import load_settings
 from lifecycle.seed import UnusableSeedError, parse_document
@@ -30,12 +30,10 @@ def seed(
         fail_usage(f"{file}: no JSON text")
     engine = sa.create_engine(load_settings().postgres.url.get_secret_value(), poolclass=sa.NullPool)
     try:
-        with engine.begin() as connection:
+        with usable(fail_usage), engine.begin() as connection:
             added = fill(connection, document)
     except UnusableSeedError as error:
         fail_usage(f"{file}: {error}")
-    except OperationalError:
-        fail_usage(AWAY)
     except DBAPIError as error:
         fail_usage(f"{file}: {_refusal(error)}")
     for table, count in added.items():

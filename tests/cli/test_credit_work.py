@@ -206,6 +206,9 @@ def test_a_baseline_too_near_to_nothing_for_a_double_is_nothing(
         pytest.param(["baselines", "show"], 1, id="baselines"),
         pytest.param(["weekly-review", "--week", "2026-W04"], 1, id="a review"),
         pytest.param(["ledger", "verify"], 2, id="the ledger, of which nothing could be checked"),
+        pytest.param(["blacklist", "list"], 2, id="the blacklist"),
+        pytest.param(["dead-letters", "list"], 2, id="dead letters"),
+        pytest.param(["reconcile"], 2, id="bindings"),
     ],
 )
 def test_a_database_without_our_tables(postgres: EmbeddedPostgres, arguments: list[str], status: int) -> None:
