@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.options import fail_usage
+from cli.printable import printable
 from config.credit_profiles import ProfileName, load_profile
 from dataflows.credit_classify import (
     Classified,
@@ -71,8 +72,4 @@ def _text(record: CreditRecord, found: Classified) -> str:
         "Summary": found.risk_summary,
     }
     # What a sender calls its scenario is no business of a terminal's control sequences.
-    return "\n".join(f"{name}: {_printable(value)}" for name, value in lines.items())
-
-
-def _printable(text: str) -> str:
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    return "\n".join(f"{name}: {printable(value)}" for name, value in lines.items())

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -13,11 +12,11 @@ from confluent_kafka import KafkaException
 
 from cli.classify import read_input
 from cli.credit_work import By, fail_work, recorded, transaction
-from cli.database import AWAY
+from cli.database import usable
 from cli.options import fail_usage
 from config.durations import parse_duration
 from config.settings import Settings, load_settings
-from dataflows.credit_classify import CreditRecord, InvalidRecordError, parse_record, read_record
+from dataflows.credit_classify import CreditRecord, InvalidRecordError, parse_record, read_record, typed_number
 from dataflows.credit_runs import CreditAction
 from dataflows.dead_letters import Unusable
 from dataflows.interop.credit_webhook import to_run_event
@@ -119,7 +118,7 @@ def _parsed(record: str | None, options: Mapping[str, Any]) -> CreditRecord:
     faults: list[str] = []
     found = None
     try:
-        found = parse_record(read_input(record)) if record is not None else read_record(_numbers(options))
+        found = parse_record(read_input(record)) if record is not None else read_record(_document(options))
     except InvalidRecordError as error:
         faults += error.faults
     if found is not None:
@@ -134,16 +133,9 @@ _NUMBERS = frozenset(
 )
 
 
-def _numbers(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers as such; what is none stays a text, which the record's check names."""
-    fields = dict(options)
-    for name in _NUMBERS & fields.keys():
-        try:
-            number = Decimal(fields[name])
-        except InvalidOperation:
-            continue
-        fields[name] = int(number) if number.is_finite() and number == number.to_integral_value() else number
-    return fields
+def _document(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The record that the options make."""
+    return {name: typed_number(value) if name in _NUMBERS else value for name, value in options.items()}
 
 
 def _event(settings: Settings, tenant: str, record: CreditRecord) -> dict[str, Any]:
@@ -195,7 +187,7 @@ def _wait(settings: Settings, tenant: str, sent: Mapping[str, Any], patience: ti
     end = time.monotonic() + patience.total_seconds()
     engine = sa.create_engine(settings.postgres.url.get_secret_value(), poolclass=sa.NullPool, hide_parameters=True)
     try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with usable(fail_work), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             told = _judged(connection, tenant, sent, end)
             # The incident has a transaction of its own, which may come a moment later.
             end = min(end, time.monotonic() + _CASE_WITHIN.total_seconds())
@@ -205,8 +197,6 @@ def _wait(settings: Settings, tenant: str, sent: Mapping[str, Any], patience: ti
             return told
     except TimeoutError:
         fail_work("the event was sent, but not judged in time; see whether the monitor runs")
-    except sa.exc.OperationalError:
-        fail_work(AWAY)
 
 
 def _judged(connection: sa.Connection, tenant: str, sent: Mapping[str, Any], end: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import typer
 
 from cli.credit_work import AsJson, At, By, operator, parse_time, recorded, transaction
+from cli.printable import printable
 from config.settings import load_settings
 from lifecycle.credits.approved_baselines import Baseline
 from lifecycle.credits.baseline_file import export_baselines
@@ -67,5 +68,5 @@ def told(one: Baseline) -> dict[str, object]:
 def line(one: Baseline) -> str:
     """A baseline as a line."""
     before = "new" if one.previous_credits is None else f"{one.previous_credits:f}"
-    scenario = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in one.scenario)
-    return f"{one.tenant_id}\t{scenario}\t{before} → {one.median_credits:f}\t{one.sample_size} runs\t{one.status}"
+    moved = f"{before} → {one.median_credits:f}"
+    return f"{one.tenant_id}\t{printable(one.scenario)}\t{moved}\t{one.sample_size} runs\t{one.status}"

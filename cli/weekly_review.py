@@ -9,6 +9,7 @@ import typer
 
 from cli.credit_work import AsJson, By, operator, recorded, transaction
 from cli.options import fail_usage
+from cli.printable import printable
 from config.settings import load_settings
 from lifecycle.credits.iso_weeks import last_week_before, period_of
 from lifecycle.credits.reviews import Review, make_reviews, read_review
@@ -89,6 +90,5 @@ def _text(report: WeeklyReport) -> str:
     ]
     for number, one in enumerate(report.top_scenarios_by_total, 1):
         compared = "no baseline" if one.variance_multiplier is None else f"{one.variance_multiplier:.2f}× baseline"
-        name = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in one.scenario_id)
-        lines.append(f"  {number}. {name}: {one.total_credits:,f} credits ({compared})")
+        lines.append(f"  {number}. {printable(one.scenario_id)}: {one.total_credits:,f} credits ({compared})")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Annotated, Any
 
@@ -191,6 +191,14 @@ def parse_record(text: bytes) -> CreditRecord:
         # Exponents of more than 18 digits are beyond all decimals.
         raise InvalidRecordError(["the record: must be a JSON object"]) from None
     return read_record(document)
+
+
+def typed_number(text: str) -> Decimal | str:
+    """A number that somebody typed into a field; what is none stays a text, which the record's check names."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text
 
 
 def read_record(document: object) -> CreditRecord:

@@ -1,7 +1,6 @@
 """What a run's cost would mean, asked in a form; nothing is kept (50.8)."""
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from dataflows.credit_classify import (
     parse_baseline,
     parse_record,
     read_record,
+    typed_number,
 )
 from dataflows.events import JobType
 
@@ -79,19 +79,12 @@ def classify(
 
 
 def _document(typed: Mapping[str, str]) -> dict[str, Any]:
-    """The record that the fields make; what is no number stays a text, which the record's check names."""
+    """The record that the fields make."""
     document: dict[str, Any] = {name: typed[name] for name in _TEXTS if name in typed}
-    document |= {name: _number(typed[name]) for name in _NUMBERS if name in typed}
+    document |= {name: typed_number(typed[name]) for name in _NUMBERS if name in typed}
     document |= {name: typed[name] == "yes" for name in _YES_OR_NO if name in typed}
     flags = [name for name in _SENSITIVE if name in typed]
     return document | ({"risk_flags": flags} if flags else {})
-
-
-def _number(text: str) -> object:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return text
 
 
 def _show(

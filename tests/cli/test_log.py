@@ -142,6 +142,11 @@ def records(engine: sa.Engine) -> list[tuple[Any, ...]]:
         ),
         pytest.param(["--run-id", "R", "--scenario", "b", "--credits", "NaN"], ["credits_total"], id="not a number"),
         pytest.param(["--run-id", "R", "--scenario", "b", "--credits", "Infinity"], ["credits_total"], id="no end"),
+        pytest.param(
+            ["--run-id", "R", "--scenario", "b", "--credits", "1", "--retry-count", "1e999999999"],
+            ["retry_count"],
+            id="a count of a billion digits",
+        ),
         pytest.param(["--run-id", "R", "--scenario", "b", "--credits", "-1"], ["credits_total"], id="less than none"),
         pytest.param(["--credits", "5"], ["run_id", "scenario_id"], id="of which run and scenario"),
         pytest.param(["--run-id", "R", "--scenario", "b"], ["credits_total"], id="how much"),
