@@ -8,6 +8,7 @@ from datetime import timedelta
 import procrastinate
 import sqlalchemy as sa
 from procrastinate import builtin_tasks, jobs, retry, signals
+from procrastinate.exceptions import UniqueViolation
 
 from lifecycle.channels import Senders
 from lifecycle.delivery import Delivering, Publisher, Tried, deliver_notification, publish_event
@@ -157,7 +158,11 @@ def build_app(
     async def rescue_stalled_jobs(timestamp: int) -> None:  # noqa: ARG001  (the queue's signature)
         stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=timing.stalled_after.total_seconds())
         for job in stalled:
-            await app.job_manager.retry_job(job)
+            try:
+                await app.job_manager.retry_job(job)
+            except UniqueViolation:
+                # A job of the clock, whose next run waits already and does what this one did not.
+                await app.job_manager.finish_job(job, jobs.Status.ABORTED, delete_job=True)
 
     @app.periodic(cron="17 4 * * *")
     @app.task(

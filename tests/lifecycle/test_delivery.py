@@ -358,6 +358,7 @@ def test_a_broker_that_is_away_does_not_hold_up_the_mail(engine: sa.Engine, smtp
     with closing(sender):
         asyncio.run(until_all_arrived())
     assert len(smtp_server.mails) == 4
+    assert jobs(engine, "sync_notion") == ["todo"]
     assert {event["published_at"] for event in rows(engine, tables.outbox_events)} == {None}
 
 
@@ -407,11 +408,23 @@ def test_a_user_who_is_called_ops_does_not_take_operations_notice(engine: sa.Eng
 
 def test_the_job_of_a_worker_that_died_is_another_ones(engine: sa.Engine, smtp_server: SmtpSink) -> None:
     given_world(engine)
-    given_block(engine)
     with engine.begin() as connection:
         worker: Any = connection.exec_driver_sql(
             "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '5 minutes') RETURNING id"
         ).scalar_one()
+        # It died in two jobs of the clock, whose next ones wait already.
+        for often in ("sync_notion", "sweep_intents"):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO procrastinate_jobs (task_name, queue_name, queueing_lock, status, worker_id)"
+                    " SELECT name, 'elsewhere', name, status::procrastinate_job_status, worker FROM (VALUES"
+                    " (CAST(:often AS text), 'doing', CAST(:worker AS bigint)), (:often, 'todo', NULL))"
+                    " AS periodic (name, status, worker)"
+                ),
+                {"often": often, "worker": worker},
+            )
+    given_block(engine)
+    with engine.begin() as connection:
         connection.execute(
             sa.text(
                 "UPDATE procrastinate_jobs SET status = 'doing', worker_id = :worker"
