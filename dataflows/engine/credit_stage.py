@@ -102,9 +102,9 @@ class CreditStage:
         self._swept_at = NEVER
         self._spend_of = spend_of
         self._spenders: dict[str, Tenant] = {}
-        #: Those whose hour has ended, and (tenant, workflow) that have spent something, since the last snapshot.
+        #: Those whose hour has ended, and by tenant the workflows that have spent something, since the last snapshot.
         self._ended_hours: set[str] = set()
-        self._spent: set[tuple[str, str]] = set()
+        self._spent: dict[str, set[str]] = {}
         self._hour = NEVER
         self._ended_at = NEVER
         self._earlier = sorted((_charge(number, event) for number, event in enumerate(earlier)), reverse=True)
@@ -145,12 +145,12 @@ class CreditStage:
     def news_of_spending(self) -> tuple[list[Tenant], list[Spending]]:
         """What has changed since the last snapshot: tenants whose hour has ended, and of others what was spent."""
         ended = [self._spenders[tenant_id] for tenant_id in sorted(self._ended_hours)]
-        spending: dict[str, Spending] = {}
-        for tenant_id, workflow_id in sorted(self._spent):
+        spending = []
+        for tenant_id, workflows in sorted(self._spent.items()):
             if tenant_id not in self._ended_hours:
-                current = spending.setdefault(tenant_id, Spending(tenant_id, {})).current
-                current[workflow_id] = self._spenders[tenant_id].current[workflow_id]
-        return ended, list(spending.values())
+                current = self._spenders[tenant_id].current
+                spending.append(Spending(tenant_id, {name: current[name] for name in sorted(workflows)}))
+        return ended, spending
 
     def clock(self) -> StageClock:
         """All state but the scenarios."""
@@ -214,35 +214,42 @@ class CreditStage:
         while earlier and (now is None or earlier[-1][0] < now):
             waiting.put([earlier.pop()])
         on_run, rules_of, scenarios = self._detector.on_run, self._rules_of, self._scenarios
+        spend_of, spenders, spent = self._spend_of, self._spenders, self._spent
         out = []
         for due, time, _, workflow_id, _, _, event in waiting.take(now):
             if type(event) is RunEvent:
-                tenant_id, name = event.tenant_id, scenario_of(event)
+                tenant_id = event.tenant_id
+                name = event.scenario_id or scenario_of(event)
                 scenario = scenarios.get((tenant_id, name))
                 if scenario is None or not scenario.is_changed:
                     scenario = self._scenario(tenant_id, name)
                 judged = on_run(scenario, event, time, rules_of(tenant_id, workflow_id))
                 if judged is not UNREMARKED:
                     out.append(judged)
-                watch = self._spend_of(tenant_id)
+                watch = spend_of(tenant_id)
                 if watch is not None:
-                    self._spent.add((tenant_id, workflow_id))
-                    out += self._spend(watch, event, due)
+                    tenant = spenders.get(tenant_id)
+                    if tenant is None or due // HOUR > tenant.hour:
+                        tenant = self._begin_hour(watch, tenant_id, due, out)
+                    watch.on_run(tenant, event, due)
+                    workflows = spent.get(tenant_id)
+                    if workflows is None:
+                        spent[tenant_id] = {workflow_id}
+                    else:
+                        workflows.add(workflow_id)
             elif isinstance(event, BaselinesUpdated):
                 for change in event.baselines:
                     self._detector.on_baseline(self._scenario(event.tenant_id, change.scenario_id), change, time)
         return out
 
-    def _spend(self, watch: SpendAnomalies, event: RunEvent, due: int) -> list[Judged]:
-        tenant = self._spenders.get(event.tenant_id)
+    def _begin_hour(self, watch: SpendAnomalies, tenant_id: str, now: int, out: list[Judged]) -> Tenant:
+        """The tenant, whose hours before `now` have ended; what is said of them goes to `out`."""
+        self._ended_hours.add(tenant_id)
+        tenant = self._spenders.get(tenant_id)
         if tenant is None:
-            tenant = self._spenders[event.tenant_id] = watch.begin(event.tenant_id, due)
-            self._ended_hours.add(event.tenant_id)
-        hour = tenant.hour
-        said = watch.on_run(tenant, event, due)
-        if tenant.hour != hour:
-            self._ended_hours.add(event.tenant_id)
-        return _told(said)
+            tenant = self._spenders[tenant_id] = watch.begin(tenant_id, now)
+        out += _told(watch.on_time(tenant, now))
+        return tenant
 
     def _end_hours(self, now: int) -> list[Judged]:
         """Let hours end of which nothing more comes, of tenants that have no later run."""

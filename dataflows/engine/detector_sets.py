@@ -9,7 +9,7 @@ from dataflows.detectors.auth_failures import AuthFailures
 from dataflows.detectors.circuit_breaker import CircuitBreaker
 from dataflows.detectors.credit_anomalies import CreditAnomalies, CreditRules, credit_rules
 from dataflows.detectors.credit_profiles import Profile
-from dataflows.detectors.policies import Policies, PolicySet
+from dataflows.detectors.policies import Policies
 from dataflows.detectors.silence import StreamSilence, WorkflowSilence, resolution
 from dataflows.detectors.spend_rate import SpendAnomalies
 from dataflows.detectors.stuck_executions import StuckExecutions
@@ -36,17 +36,19 @@ class DetectorFactory:
         self._policies = policies
         self._classifier = classifier
         self._lateness = allowed_lateness
-        self._built: dict[PolicySet, Detectors] = {}
+        #: By the identity of the policy set, which lives as long as the policies: to hash one takes too long.
+        self._built: dict[int, Detectors] = {}
         limit = policies.default.silence.whole_stream
         #: How far apart runs may be, in microseconds, and still be one stretch for the whole stream's switch.
         self.resolution = resolution(timedelta.max if limit is None else limit)
 
     def of(self, tenant_id: str, workflow_id: str) -> Detectors:
         """The detectors of a workflow."""
-        policy = self._policies.of(tenant_id, workflow_id)
-        detectors = self._built.get(policy)
+        policies = self._policies
+        policy = policies.of(tenant_id, workflow_id) if policies.tenants or policies.workflows else policies.default
+        detectors = self._built.get(id(policy))
         if detectors is None:
-            detectors = self._built[policy] = Detectors(
+            detectors = self._built[id(policy)] = Detectors(
                 AuthFailures(policy.auth_failures, policy.version, self._classifier),
                 StuckExecutions(policy.stuck_executions, policy.version, self._lateness),
                 CircuitBreaker(policy.circuit_breaker, policy.version, policy.stuck_executions.run_timeout),
@@ -84,7 +86,7 @@ class CreditFactory:
         self._keeps_records = keeps_records
         self._baselines = list(baselines)
         self._earlier = list(earlier)
-        #: By the identity of the policy set, which lives as long as the policies: to hash one takes too long.
+        #: As with detectors, by the identity of the policy set.
         self._built: dict[int, CreditRules] = {}
         self._watches: dict[str, SpendAnomalies | None] = {}
 
