@@ -137,6 +137,11 @@ def encode_credit_run(run: CreditRun) -> bytes:
     return _encoder.encode(run)
 
 
+def encode_credit_runs(runs: list[CreditRun]) -> bytes:
+    """A line for each, without the last one's end."""
+    return _encoder.encode_lines(runs)[:-1]
+
+
 def decode_credit_run(raw: bytes | str) -> CreditRun:
     """The inverse of `encode_credit_run`; `msgspec.ValidationError` names what is wrong."""
     return _decoder.decode(raw)

@@ -21,7 +21,7 @@ from dataflows.credit_runs import CreditRun
 from dataflows.dead_letters import DeadLetter
 from dataflows.decisions import Decision
 from dataflows.detectors.silence import StreamSilence
-from dataflows.engine.credit_logic import CreditLogic, to_parts
+from dataflows.engine.credit_logic import CreditLogic, Said, to_parts
 from dataflows.engine.credit_records import CreditReport
 from dataflows.engine.host import Item
 from dataflows.engine.stream_logic import StreamReport, stream_logic
@@ -49,7 +49,7 @@ def build_flow(
     `decisions_to` takes `(decision id, Decision)`, `dead_letters_to` takes `(offset, DeadLetter)`. A sink with
     parts needs a step of its own: the recovery store takes none back that another sink had under the same name.
     `second_stage` judges what runs cost, and nobody does without it; `credit_runs_to` takes
-    `(execution id, CreditRun)`.
+    `(execution id of the first, [CreditRun, ...])`.
     """
     flow = Dataflow("monitor")
     read = op.input("events", flow, source)
@@ -97,17 +97,17 @@ def _is_credit_report(item: Item) -> TypeGuard[CreditReport]:
     return isinstance(item, CreditReport)
 
 
-def _without_part(keyed: tuple[str, Decision | CreditRun]) -> Decision | CreditRun:
+def _without_part(keyed: tuple[str, Said]) -> Said:
     return keyed[1]
 
 
-def _is_incident(said: Decision | CreditRun) -> TypeGuard[Decision]:
+def _is_incident(said: Said) -> TypeGuard[Decision]:
     return isinstance(said, Decision)
 
 
-def _by_execution(said: Decision | CreditRun) -> tuple[str, CreditRun]:
-    assert isinstance(said, CreditRun)
-    return said.execution_id, said
+def _by_execution(said: Said) -> tuple[str, list[CreditRun]]:
+    assert isinstance(said, list)
+    return said[0].execution_id, said
 
 
 def _by_offset(item: Item) -> tuple[str, DeadLetter]:

@@ -1,6 +1,7 @@
 """The services sink and the ledger as bytewax sees them."""
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Generic, TypeVar
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
@@ -70,11 +71,11 @@ def credit_ledger(
     settings: Settings,
     dead_letter: Callable[[], RunDeadLetterWriter],
     stopping: Callable[[], bool] = lambda: False,
-) -> Committed[CreditRun]:
-    """The ledger as the settings describe its database; contacts nothing yet."""
+) -> Committed[list[CreditRun]]:
+    """The ledger as the settings describe its database; contacts nothing yet. Runs come some at a time."""
 
-    def make() -> Writer[CreditRun]:
+    def make() -> Writer[list[CreditRun]]:
         sink = LedgerSink(make_engine(settings.postgres, pool_size=1), dead_letter(), stopping=stopping)
-        return sink.write, sink.close
+        return lambda parts: sink.write(chain.from_iterable(parts)), sink.close
 
     return Committed(make)

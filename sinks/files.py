@@ -8,7 +8,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 from bytewax.outputs import DynamicSink, FixedPartitionedSink, StatefulSinkPartition, StatelessSinkPartition
 
-from dataflows.credit_runs import CreditRun, encode_credit_run
+from dataflows.credit_runs import CreditRun, encode_credit_runs
 from dataflows.dead_letters import DeadLetter, encode_dead_letter
 from dataflows.decisions import Decision, encode_decision
 
@@ -102,9 +102,9 @@ def decision_sink(path: Path) -> LineSink[Decision]:
     return LineSink(path, encode_decision)
 
 
-def credit_run_sink(path: Path) -> LineSink[CreditRun]:
-    """Records of runs with credits as lines."""
-    return LineSink(path, encode_credit_run)
+def credit_run_sink(path: Path) -> LineSink[list[CreditRun]]:
+    """Records of runs with credits as lines; they come some at a time."""
+    return LineSink(path, encode_credit_runs)
 
 
 def dead_letter_sink(path: Path) -> LineSink[DeadLetter]:

@@ -24,6 +24,10 @@ _KEYS = [f"part-{part}" for part in range(PARTS)]
 SNAPSHOT_VERSION = 3
 
 
+#: What a part says: decisions, and together, since the engine counts by item, the records of some runs.
+Said = Decision | list[CreditRun]
+
+
 class PartReport(NamedTuple):
     """What of a lane's report concerns one part."""
 
@@ -59,7 +63,7 @@ def to_parts(report: CreditReport) -> list[tuple[str, PartReport]]:
     return [(_KEYS[part], PartReport(part, CreditReport(lane, mark, own, is_end))) for part, own in enumerate(parted)]
 
 
-class CreditLogic(StatefulBatchLogic[PartReport, Decision | CreditRun, bytes]):
+class CreditLogic(StatefulBatchLogic[PartReport, Said, bytes]):
     """Time is the stream's: `notify_at` is wall clock and is not used. Reports carry how far the lanes have come."""
 
     def __init__(
@@ -80,17 +84,20 @@ class CreditLogic(StatefulBatchLogic[PartReport, Decision | CreditRun, bytes]):
         if snapshot:
             self._restore(snapshot)
 
-    def on_batch(self, values: list[PartReport]) -> tuple[Iterable[Decision | CreditRun], bool]:
+    def on_batch(self, values: list[PartReport]) -> tuple[Iterable[Said], bool]:
         """Take in reports in their order."""
         stage = self._stage or self._begin(values[0].part)
-        out: list[Decision | CreditRun] = []
+        out: list[Said] = []
+        records: list[CreditRun] = []
         for _, (lane, mark, charges, is_end) in values:
             for judged in stage.take(lane, mark, charges, is_end=is_end):
                 if judged.decision is not None:
                     DECISIONS.labels(judged.decision.kind.value).inc()
                     out.append(judged.decision)
                 if judged.record is not None:
-                    out.append(judged.record)
+                    records.append(judged.record)
+        if records:
+            out.append(records)
         return out, self.RETAIN
 
     def snapshot(self) -> bytes:

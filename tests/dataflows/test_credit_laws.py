@@ -67,9 +67,9 @@ class Cluster:
             for key, report in to_parts(item) if isinstance(item, CreditReport) else ():
                 logic = self._parts.setdefault(key, self._build(None))
                 for said in logic.on_batch([report])[0]:
-                    if isinstance(said, CreditRun):
-                        name = (said.workflow_id, said.execution_id)
-                        assert self.said.setdefault(name, said) == said
+                    for run in said if isinstance(said, list) else ():
+                        name = (run.workflow_id, run.execution_id)
+                        assert self.said.setdefault(name, run) == run
 
 
 def _expected(lines: list[Line]) -> Said:
