@@ -103,13 +103,15 @@ def test_the_page_of_credits_leads_there(engine: sa.Engine) -> None:
     said = told()
     with spent(engine, said) as http, signed_in(http, staff_token("ops_admin")) as client:
         html = client.get("/console/credits").text
+        only = client.get("/console/credits", params={"tenant_id": "t1"}).text
         links = re.findall(r'href="(/console/credits/spending[^"]*)"', html)
         answers = {client.get(link.replace("&amp;", "&")).status_code for link in links}
     assert len(set(links)) >= 5  # three workflows, two tenants
     assert answers == {200}
     assert HOSTILE not in html
     assert f'href="/console/decisions/{said.decision_id}"' in html
-    assert "1,500 in an hour" in text_of(html)
+    assert "Nightly invoices Acme , its credits alone 2026-03-04 10:00:00 UTC 1,500 in an hour" in text_of(html)
+    assert "Nightly invoices 2026-03-04 10:00:00 UTC 1,500 in an hour" in text_of(only)
 
 
 def test_others_spending_is_not_shown(engine: sa.Engine) -> None:
