@@ -25,14 +25,14 @@ from lifecycle.outbox import (
     SCHEDULES_QUEUE,
 )
 from lifecycle.platform import Platform
-from lifecycle.schedules import add_schedules
+from lifecycle.schedules import PLATFORM_QUEUE, add_schedules
 from lifecycle.storm import StormPolicy
 
 MAINTENANCE_QUEUE = "maintenance"
 
 _NOTIFICATIONS_AT_ONCE = 5
 _EVENTS_AT_ONCE = 1
-#: Neither a platform that hangs nor a review of a large ledger must keep incidents from ending.
+#: A review of a large ledger must not keep incidents from ending.
 _SCHEDULES_AT_ONCE = 4
 
 #: New jobs are announced; those whose time has come are looked for.
@@ -186,8 +186,8 @@ async def run_worker(app: procrastinate.App, timing: WorkerTiming, *, with_event
     }
     if with_events:
         places[EVENTS_QUEUE,] = _EVENTS_AT_ONCE
-    if any(task.queue == NOTION_QUEUE for task in app.tasks.values()):
-        places[NOTION_QUEUE,] = 1
+    used = {task.queue for task in app.tasks.values()}
+    places |= {(queue,): 1 for queue in (PLATFORM_QUEUE, NOTION_QUEUE) if queue in used}
     # Each job that runs has a thread; the loop's own pool may be smaller.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(sum(places.values()), "job"))
     workers: list[asyncio.Task[None]] = []

@@ -24,6 +24,9 @@ from lifecycle.outbox import SCHEDULES_QUEUE
 from lifecycle.platform import Platform
 from lifecycle.sweep import sweep_intents
 
+#: By itself, so that a platform that hangs keeps nothing else from its time.
+PLATFORM_QUEUE = "platform"
+
 #: Twice a minute; six fields, the last is seconds.
 _OFTEN = "* * * * * */30"
 _HOURLY = "17 * * * *"
@@ -35,7 +38,7 @@ _AGAIN = procrastinate.RetryStrategy(max_attempts=180, linear_wait=5)
 def add_schedules(
     app: procrastinate.App, engine: sa.Engine, platform: Platform | None, options: LifecycleOptions
 ) -> None:
-    """Add the periodic jobs. One run of each is under way at a time, however many workers there are."""
+    """Add the periodic jobs. One run of each waits at a time; any number of them may be under way at once."""
 
     @app.periodic(cron=_OFTEN)
     @app.task(name="end_quiet_incidents", queue=SCHEDULES_QUEUE, queueing_lock="end_quiet_incidents")
@@ -104,6 +107,6 @@ def add_schedules(
     if platform is not None:
 
         @app.periodic(cron=_OFTEN)
-        @app.task(name="sweep_intents", queue=SCHEDULES_QUEUE, queueing_lock="sweep_intents")
+        @app.task(name="sweep_intents", queue=PLATFORM_QUEUE, queueing_lock="sweep_intents")
         def sweep(timestamp: int) -> None:  # noqa: ARG001
             sweep_intents(engine.begin, platform, options=options)
