@@ -188,6 +188,16 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
 
         `at` is the time whose hour and weekday count; points come in its order.
         """
+        found = self.learn(at, value)
+        return self.tell(self.points, found) if found > 0.0 else 0.0
+
+    def odd(self, at: datetime, value: float) -> float:
+        """The score that a value would have, whatever was told before; nothing is learned. 9 µs."""
+        found = _decode(_encode(self)).learn(at, value)
+        return found / (1.0 + found)
+
+    def learn(self, at: datetime, value: float) -> float:
+        """How far out a value is, as a multiple of what is tolerated; then it is learned."""
         value = max(-LARGEST, min(LARGEST, value))
         self.points += 1
         self.newest += NUMBER.pack(value)
@@ -200,14 +210,13 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
         finest = max(SMALLEST, ROUNDING * self.largest)
         jump = self.scale.place(value, finest) - self.place
         self.place += RECENT_WEIGHT * jump
-        found = max(
+        return max(
             self.value.novelty(value, finest, forgetting=0.0) / VALUE_TOLERANCE,
             self.level.novelty(sum(newest) / len(newest), finest) / LEVEL_TOLERANCE,
             self.season.novelty(error, finest) / SEASON_TOLERANCE,
             self.shift.novelty(shift, finest) / SHIFT_TOLERANCE,
             self.jump.novelty(jump, ROUNDING) / JUMP_TOLERANCE,
         )
-        return self.tell(self.points, found) if found > 0.0 else 0.0
 
     def tell(self, point: int, found: float) -> float:
         """The score of a point, of how far out it is; 0 within an episode. Points come in their order."""
@@ -216,3 +225,7 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
             return 0.0
         self.told, self.told_at = odd, point
         return odd
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(SpendRate).decode

@@ -26,6 +26,8 @@ DAILY_ERROR_WEIGHT = 1 / 28
 BURST_RUNS = 5
 #: A burst is over when no hour was one for so long.
 BURST_OVER = 24
+#: An odd hour is learned as no more than its limit, or what odd hours reached on so many days before: that occurs.
+OUTLIER_DAYS = 2
 #: Fewer silent hours are learned one by one: it costs less.
 SHORT_SILENCE = 4
 #: Days without spending after which a series is forgotten.
@@ -125,6 +127,9 @@ class Series(msgspec.Struct, array_like=True, gc=False):
     day_run: bytes = b""
     #: Those of the last seven days, packed together.
     week_runs: bytes = b""
+    #: The most that an odd hour of today spent, and that those of earlier days did, the highest days only, low to high.
+    day_outlier: float = 0.0
+    outliers: bytes = b""
 
     @property
     def is_known(self) -> bool:
@@ -156,13 +161,19 @@ class Series(msgspec.Struct, array_like=True, gc=False):
             self.day_total += total - explained
             return None
         usual, limit = expected
-        score = self.rate.score(at, total)
+        is_going_on = self.burst is not None and hour - self.burst <= BURST_OVER
+        score, learned = 0.0, total
+        if is_known and total > limit:
+            score = self.rate.odd(at, total)
+            if score >= ALARM:
+                learned = min(total, max(limit, self.accepted()))
+                self.day_outlier = max(self.day_outlier, total)
+        self.rate.score(at, learned)
         counted = min(total - explained, limit) if is_known else total - explained
         self.day_total += counted
         self._learn_errors(hour, (usual,), total)
         if not is_known or runs < BURST_RUNS or total - dearest - explained <= limit:
             return None
-        is_going_on = self.burst is not None and hour - self.burst <= BURST_OVER
         if score < ALARM and not is_going_on:
             return None
         self.burst = hour
@@ -180,6 +191,11 @@ class Series(msgspec.Struct, array_like=True, gc=False):
                 self.judge(silent, EPOCH + timedelta(hours=silent), 0.0, 0, 0.0)
             return
         self._learn_errors(first, learn_zeros(self.rate, EPOCH + timedelta(hours=first), hour - first), 0.0)
+
+    def accepted(self) -> float:
+        """What an hour may spend that was odd, and is not any more: as much was reached on enough days."""
+        is_enough = len(self.outliers) == NUMBER.size * OUTLIER_DAYS
+        return memoryview(self.outliers).cast("d")[0] if is_enough else 0.0
 
     def _learn_errors(self, first: int, usuals: Iterable[float | None], total: float) -> None:
         """How far each of some hours that spent the same was from what was usual, None where that was not known."""
@@ -212,6 +228,9 @@ class Series(msgspec.Struct, array_like=True, gc=False):
         is_whole = self.began <= hour + 1 - HOURS_A_DAY
         rise = self.drift.learn(self.day_total) if is_whole else None
         self.day_total, self.day_run = 0.0, b""
+        if self.day_outlier:
+            days = sorted([*memoryview(self.outliers).cast("d"), self.day_outlier])[-OUTLIER_DAYS:]
+            self.outliers, self.day_outlier = b"".join(map(NUMBER.pack, days)), 0.0
         return rise
 
     def runs_of_week(self) -> list[bytes]:

@@ -22,8 +22,11 @@ class ProductsCore:
     def usual(self, at: datetime) -> float | None:
         return self._rate.usual.expected(at)
 
-    def score(self, at: datetime, value: float) -> float:
-        return self._rate.score(at, value)
+    def odd(self, at: datetime, value: float) -> float:
+        return self._rate.odd(at, value)
+
+    def learn(self, at: datetime, value: float) -> None:
+        self._rate.score(at, value)
 
 
 def spending(seed: int) -> list[Line]:
@@ -47,11 +50,24 @@ def spending(seed: int) -> list[Line]:
         for run in range(rng.choice((4, 5, 60, 200)) if burst < 49 else 0):
             minute = burst * DAY + run * rng.choice((0.1, 2))
             sent.append((minute, ended(minute, f"{workflow}-b{run}", rng.choice((9, 10, 10, 12.5)), **given)))
+    sent += _bursts_that_come_back(seed, sent[-1][1])
     sent.append((49 * DAY + 30, ended(49 * DAY + 30, "last", None)))
     for minute, line in rng.sample(sent, 100):
         sent.append((minute + rng.uniform(0, 40), line | rng.choice(({}, {"event_id": f"again-{len(sent)}"}))))
     delayed = [(minute + rng.choice((0, 0, 0, 0.05, 0.5, 30)) * (rng.random() < 0.2), line) for minute, line in sent]
     return [line for _, line in sorted(delayed, key=lambda pair: pair[0])]
+
+
+def _bursts_that_come_back(seed: int, like: Line) -> list[tuple[float, Line]]:
+    """Of one workflow: the first is the greatest; others, half as great or less, come on later days."""
+    rng, found = Random(f"bursts:{seed}"), []
+    for number, day in enumerate((24, 24, *rng.sample(range(25, 48), 6))):
+        begin, runs = day * DAY + rng.choice((9, 9, 15)) * 60, rng.choice((100, 300, 300)) if number else 900
+        for run in range(runs):
+            minute = begin + run * 59 / runs
+            given = {name: like[name] for name in ("tenant_id", "workflow_id", "automation_version_id")}
+            found.append((minute, ended(minute, f"b{number}-{run}", 10, **given)))
+    return found
 
 
 def _of_the_product(lines: list[Line]) -> list[dict[str, Any]]:

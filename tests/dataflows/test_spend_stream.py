@@ -25,12 +25,17 @@ MINUTE = 60_000_000
 
 
 def lines(seed: int) -> list[Line]:
-    """Four weeks of two workflows, and on the eighteenth day a burst of one of them: none of its runs is dear."""
+    """Four weeks of two workflows, and of a third that runs every third day; two bursts, of which no run is dear."""
     rng = Random(seed)
     found = [
         ended(minute + rng.uniform(0, 30), f"{workflow}-{minute}", rng.uniform(8, 12), workflow_id=workflow)
         for workflow in ("wf1", "wf2")
         for minute in range(0, 28 * DAY, 30)
+    ]
+    found += [
+        ended(day * DAY + 570 + number / 3, f"wf3-{day}-{number}", rng.uniform(8, 12), workflow_id="wf3")
+        for day in range(0, 28, 3)
+        for number in range(2 if day < 27 else 60)
     ]
     found += [ended(17 * DAY + number / 4, f"burst-{number}", rng.uniform(8, 12)) for number in range(150)]
     return sorted(found, key=lambda line: str(line["occurred_at"]))
@@ -42,10 +47,13 @@ def anomalies(decisions: list[Decision]) -> list[tuple[str, str | None, str]]:
     ]
 
 
-def test_a_burst_is_told() -> None:
+def test_bursts_are_told() -> None:
     outcome = replayed(lines(1))
-    assert [(reason, workflow) for reason, workflow, _ in anomalies(outcome.decisions)] == [("spend_burst", "wf1")]
-    assert outcome.summary["decisions"]["spend_anomaly"] == 1
+    assert [(reason, workflow) for reason, workflow, _ in anomalies(outcome.decisions)] == [
+        ("spend_burst", "wf1"),
+        ("spend_burst", "wf3"),
+    ]
+    assert outcome.summary["decisions"]["spend_anomaly"] == 2
 
 
 @pytest.mark.parametrize(
@@ -108,7 +116,7 @@ def _in_two_lanes(seed: int, folder: Path | None) -> list[tuple[str, str | None,
             said = parts.setdefault(key, build(None)).on_batch([part])[0]
             out.extend(one for one in said if isinstance(one, Decision))
 
-    waiting = [[line for line in given if line["workflow_id"] == workflow] for workflow in ("wf1", "wf2")]
+    waiting = [[line for line in given if (line["workflow_id"] == "wf1") is is_first] for is_first in (True, False)]
     while any(waiting):
         lane = rng.randrange(2)
         some, waiting[lane] = waiting[lane][: (count := rng.choice((1, 1, 1, 7, 200)))], waiting[lane][count:]

@@ -31,8 +31,11 @@ class Core(Protocol):
     def usual(self, at: datetime) -> float | None:
         """What this hour of the week usually brings."""
 
-    def score(self, at: datetime, value: float) -> float:
-        """How odd the next value is; it is learned."""
+    def odd(self, at: datetime, value: float) -> float:
+        """How odd the next value would be."""
+
+    def learn(self, at: datetime, value: float) -> None:
+        """Take in the next value."""
 
 
 @dataclass
@@ -57,6 +60,8 @@ class _Series:
     #: |x - u| of each hour that had a u, by hour, at most the limit once a week is known.
     errors: list[tuple[int, float]] = field(default_factory=list)
     bursts: list[int] = field(default_factory=list)
+    #: The greatest sum of an odd hour above its limit, by day.
+    odd: dict[int, float] = field(default_factory=dict)
     #: What each hour counts towards its day.
     quiet: dict[int, float] = field(default_factory=dict)
     days: list[float] = field(default_factory=list)
@@ -67,9 +72,10 @@ class _Series:
         """Score, usual and limit of an hour that begins an episode."""
         at = EPOCH + hour * HOUR
         usual = self.core.usual(at)
-        score = self.core.score(at, total)
+        score = self.core.odd(at, total)
         self.quiet[hour] = total - explained
         if usual is None:
+            self.core.learn(at, total)
             return None
         count = len(self.errors)
         ofday = [(number, error) for number, (when, error) in enumerate(self.errors, 1) if (when - hour) % 24 == 0]
@@ -80,11 +86,18 @@ class _Series:
         if count >= 168 and limit > usual:
             error = min(error, limit - usual)
         self.errors.append((hour, error))
+        goes_on = bool(self.bursts) and hour - self.bursts[-1] <= 24
+        if count >= 168 and total > limit and (score >= 0.5 or goes_on):
+            today = hour // 24
+            highest = sorted((most for day, most in self.odd.items() if day < today), reverse=True)
+            self.odd[today] = max(total, self.odd.get(today, 0.0))
+            self.core.learn(at, min(total, max([limit, *highest[1:2]])))
+        else:
+            self.core.learn(at, total)
         if count >= 168:
             self.quiet[hour] = min(total - explained, limit)
         if count < 168 or len(runs) < 5 or total - max(run.cost for run in runs) - explained <= limit:
             return None
-        goes_on = bool(self.bursts) and hour - self.bursts[-1] <= 24
         if score < 0.5 and not goes_on:
             return None
         self.bursts.append(hour)

@@ -151,6 +151,16 @@ def test_what_a_workflow_was_told_of_is_not_told_of_the_tenant_too() -> None:
     assert kinds(decided(runs, DAY * 25)) == [(ReasonCode.SPEND_BURST, "wf1")]
 
 
+def test_a_burst_of_a_workflow_does_not_hide_one_of_the_tenant() -> None:
+    """A week later forty workflows have four runs more in an hour: too few for any of them."""
+    at = DAY * 20 + HOUR * 9
+    burst = [(at + timedelta(seconds=n), "wf1", 10.0) for n in range(2_000)]
+    small = [steady(30, seed=number, a_day=6, workflow=f"wf{number}") for number in range(2, 42)]
+    more = [(at + DAY * 7 + timedelta(seconds=n), f"wf{2 + n % 40}", 10.0) for n in range(160)]
+    found = decided(by_time(steady(30, seed=1), *small, burst, more), DAY * 30)
+    assert kinds(found) == [(ReasonCode.SPEND_BURST, "wf1"), (ReasonCode.SPEND_BURST, None)]
+
+
 def test_what_was_told_as_a_burst_is_not_told_as_a_rise_too() -> None:
     at = DAY * 32 + HOUR * 9
     burst = [(at + timedelta(minutes=n / 20), "wf1", 10.0) for n in range(1_000)]
@@ -210,6 +220,27 @@ def test_a_restart_changes_nothing(cut: int) -> None:
     burst = [(DAY * 20 + HOUR * 9 + timedelta(minutes=n / 4), "wf1", 10.0) for n in range(200)]
     runs = by_time(steady(30, seed=1, a_day=48), burst)
     assert decided(runs, DAY * 30, cut) == decided(runs, DAY * 30)
+
+
+def test_a_restart_from_what_an_hour_has_spent_changes_nothing() -> None:
+    """What was remembered when the hour began, and its runs so far: the silence before them is learned again."""
+    detector = SpendAnomalies()
+    tenant = detector.begin("t_acme", to_micros(T0))
+    runs = by_time(steady(20, seed=1), steady(20, seed=2, workflow="wf2", a_day=2))
+    for number, (since, workflow, credits_) in enumerate(runs):
+        event = a_run(since, workflow, credits_, number)
+        detector.on_run(tenant, event, to_micros(event.occurred_at))
+    burst = DAY * 22 + HOUR * 9
+    detector.on_time(tenant, to_micros(T0 + burst))
+    restarted = msgspec.msgpack.decode(msgspec.msgpack.encode(tenant), type=Tenant)
+    for number in range(60):
+        event = a_run(burst + timedelta(seconds=number), "wf2", 10.0, 10_000 + number)
+        assert detector.on_run(tenant, event, to_micros(event.occurred_at)) == ()
+    restarted.current.update(tenant.current)
+    told = detector.on_time(tenant, to_micros(T0 + burst + HOUR))
+    assert kinds(told) == [(ReasonCode.SPEND_BURST, "wf2")]
+    assert detector.on_time(restarted, to_micros(T0 + burst + HOUR)) == told
+    assert msgspec.msgpack.encode(restarted) == msgspec.msgpack.encode(tenant)
 
 
 def test_credits_that_are_no_numbers_of_a_day_do_not_break_it() -> None:
