@@ -81,6 +81,8 @@ class Lane:
         self.name = ""
         #: What the second stage has to know, since somebody last took it.
         self.charges: list[Charge] = []
+        #: Those of them that have an error message, which the detectors may still read.
+        self._with_messages: list[RunEvent] = []
         #: By their places in the last batch, runs whose record contradicts an earlier one.
         self.conflicts: list[int] = []
         #: How far the second stage is ahead of the watermark.
@@ -273,11 +275,10 @@ class Lane:
     def take_charges(self) -> list[Charge]:
         """What has come for the second stage since the last time."""
         charges, self.charges = self.charges, []
-        for charge in charges:
-            event = charge[-1]
-            if type(event) is RunEvent:
-                # Nobody may keep it.
-                event.error_message = None
+        for event in self._with_messages:
+            # Nobody may keep them.
+            event.error_message = None
+        self._with_messages.clear()
         return charges
 
     def take_conflicts(self) -> list[int]:
@@ -427,7 +428,7 @@ class Lane:
 
     def _workflow(self, event: Event) -> Workflow:
         tenant_id, workflow_id = event.tenant_id, event.workflow_id or ""
-        workflow = self._twins.get((tenant_id, workflow_id))
+        workflow = self._twins.get((tenant_id, workflow_id)) if self._twins else None
         if workflow is None:
             workflow = Workflow(len(self._workflows), tenant_id, workflow_id)
             self._put(workflow)
@@ -520,6 +521,8 @@ class Lane:
         if event.automation_version_id == version_id:
             event.automation_version_id = version_id
         self.charges.append((due, time, True, workflow_id, self.name, arrival, event))
+        if event.error_message is not None:
+            self._with_messages.append(event)
         return record
 
     def _ended_of(self, workflow: Workflow) -> EndedMemory:

@@ -16,17 +16,18 @@ import msgspec
 import pytest
 
 from dataflows.decisions import Decision, encode_decision
+from dataflows.engine.credit_records import CreditReport
 from dataflows.engine.host import Host
 from dataflows.engine.lane import Lane
 from dataflows.engine.memory import Room
 from dataflows.engine.watermarks import Watermark
-from dataflows.events import Event
+from dataflows.events import Event, RunEvent
 from dataflows.intake import Intake
 from dataflows.registry import TrustingRegistry
 from dataflows.times import micros
 from tests.dataflows.product import LATENESS, detectors, is_auth_failure, replay
 from tests.dataflows.test_agreement import READINGS
-from tests.given import encode, started, tick
+from tests.given import denied, encode, ended, failed, started, tick
 from tests.reference.oracle import by_subject, decide
 from tests.reference.streams import T0, Stream
 
@@ -206,3 +207,16 @@ def test_executions_that_are_called_stuck_take_no_room_without_end() -> None:
         assert kinds.count("blacklist_workflow") == (minute == 0)
         sizes.append(len(msgspec.msgpack.encode(host.lane.everything().workflows)))
     assert sizes[1] < 1.1 * sizes[0]
+
+
+def test_error_messages_do_not_go_to_the_second_stage() -> None:
+    host = Host(_new_lane(Stream([], None, None, None)), None)
+    lines = [
+        denied(0, "x1", error_message="what it said", credits_total=5),
+        ended(1, "x2", credits_total=6),
+        failed(2, "x3", error_message="what it said then", credits_total=7),
+    ]
+    (report,) = [item for item in host.process(*_taken([encode(line) for line in lines])) if type(item) is CreditReport]
+    events = [charge[-1] for charge in report.charges]
+    assert [event.credits_total for event in events if isinstance(event, RunEvent)] == [5, 6, 7]
+    assert all(event.error_message is None for event in events if isinstance(event, RunEvent))
