@@ -198,7 +198,8 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
 
     def learn(self, at: datetime, value: float) -> float:
         """How far out a value is, as a multiple of what is tolerated; then it is learned."""
-        value = max(-LARGEST, min(LARGEST, value))
+        if not -LARGEST <= value <= LARGEST:
+            value = math.copysign(LARGEST, value)
         self.points += 1
         self.newest += NUMBER.pack(value)
         del self.newest[: -NUMBER.size * LEVEL_POINTS]
@@ -206,8 +207,11 @@ class SpendRate(msgspec.Struct, array_like=True, gc=False):
         error = self.usual.learn(at, value)
         shift = error - self.unexplained
         self.unexplained += RECENT_WEIGHT * shift
-        self.largest = max(self.largest, abs(value))
-        finest = max(SMALLEST, ROUNDING * self.largest)
+        if self.largest < abs(value):
+            self.largest = abs(value)
+        finest = ROUNDING * self.largest
+        if finest < SMALLEST:
+            finest = SMALLEST
         jump = self.scale.place(value, finest) - self.place
         self.place += RECENT_WEIGHT * jump
         return max(

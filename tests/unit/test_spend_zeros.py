@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflows.detectors.spend_rate_core import SpendRate
@@ -22,6 +22,7 @@ stretches = st.lists(st.tuples(st.lists(st.floats(-1e6, 1e6), max_size=60), st.i
 gaps = st.lists(st.integers(0, 40) | st.integers(0, 29 * 24), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(stretches)
 def test_zeros_at_once_are_zeros_one_by_one(given_: list[tuple[list[float], int]]) -> None:
     walked, skipped, at = SpendRate(), SpendRate(), T0
@@ -47,6 +48,7 @@ def hours_of(seed: int, gap: int) -> list[tuple[float, int]]:
     return [(max(0.0, chance.gauss(usual, noise * usual)) * much, 9) for much in odd] + [(0.0, 0)] * gap
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), gaps)
 def test_silence_at_once_is_silence_hour_by_hour(seed: int, silences: list[int]) -> None:
     hours = [one for number, gap in enumerate(silences) for one in hours_of(seed + number, gap)]
@@ -63,6 +65,7 @@ def test_silence_at_once_is_silence_hour_by_hour(seed: int, silences: list[int])
     assert encode(walked) == encode(skipped)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 3 * SHORT_SILENCE), max_size=40))
 def test_it_does_not_matter_when_silence_is_learned(seed: int, steps: list[int]) -> None:
     first = (T0 - EPOCH) // HOUR
