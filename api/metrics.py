@@ -19,6 +19,7 @@ from lifecycle.kinds import CaseSeverity, DecisionKind, HoldKind, Priority, Task
 from lifecycle.notion.backlog import count_behind
 from lifecycle.notion.kinds import NotionPart
 from lifecycle.notion.outages import list_notion_outages
+from lifecycle.outbox_depth import read_outbox_depth
 from lifecycle.overview import read_overview
 
 router = APIRouter()
@@ -51,7 +52,7 @@ class _DatabaseCollector(Collector):
                 overview, decisions = read_overview(connection), count_decisions(connection)
                 replayed = count_replayed(connection)
                 failing = {outage.part: outage.failures for outage in list_notion_outages(connection)}
-                behind = count_behind(connection)
+                behind, outbox = count_behind(connection), read_outbox_depth(connection)
         except sa.exc.SQLAlchemyError as error:
             _log.warning("scrape_without_database", error=type(error).__qualname__)
             yield _gauge(metrics.DATABASE_UP, {(): 0})
@@ -74,6 +75,8 @@ class _DatabaseCollector(Collector):
         )
         yield _gauge(metrics.NOTION_FAILING, {(part.value,): failing.get(part, 0) for part in NotionPart})
         yield _gauge(metrics.NOTION_RUNS_BEHIND, {(): behind})
+        yield _gauge(metrics.OUTBOX_WAITING, {(queue,): depth.waiting for queue, depth in outbox.items()})
+        yield _gauge(metrics.OUTBOX_AGE, {(queue,): depth.age.total_seconds() for queue, depth in outbox.items()})
         yield _gauge(metrics.PLATFORM_INTENTS, {(): overview.platform_intents})
         yield _gauge(metrics.DECISIONS_RECORDED, _by_kind(decisions))
         yield _gauge(metrics.DEAD_LETTERS_REPLAYED, {(code,): count for code, count in replayed.items()})

@@ -134,6 +134,10 @@ NOTION_FAILING = ReadGauge(
 NOTION_RUNS_BEHIND = ReadGauge(
     "breakwater_notion_runs_behind", "Rows of the ledger that were not looked at yet for Notion."
 )
+OUTBOX_WAITING = ReadGauge(
+    "breakwater_outbox_waiting", "Notices and events that were committed and have not left yet, by queue.", ("queue",)
+)
+OUTBOX_AGE = ReadGauge("breakwater_outbox_age_seconds", "How long the oldest of them has waited, by queue.", ("queue",))
 PLATFORM_INTENTS = ReadGauge("breakwater_platform_intents", "What was asked of the platform and is not settled yet.")
 DECISIONS_RECORDED = ReadGauge(
     "breakwater_decisions_recorded", "Decisions in the database, by kind (applied, refused or held).", ("kind",)

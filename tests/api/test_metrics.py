@@ -47,6 +47,25 @@ def test_a_scrape_tells_what_operations_watches(engine: sa.Engine, database_url:
     assert ("breakwater_events_late_total", ()) in scraped, "the process's own counters are there too"
 
 
+def test_a_scrape_tells_what_waits_in_the_outbox_and_for_how_long(engine: sa.Engine, database_url: str) -> None:
+    with browser(database_url) as client:
+        empty = samples(client)
+        given_world(engine, decision("block"))
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE notifications SET created_at = created_at - interval '2 hours'")
+            connection.exec_driver_sql("UPDATE outbox_events SET created_at = created_at - interval '3 hours'")
+            waiting = connection.exec_driver_sql(
+                "SELECT count(*) FROM notifications WHERE status = 'pending' AND not_before IS NULL"
+            ).scalar_one()
+        scraped = samples(client)
+    for queue in ("notifications", "events"):
+        assert empty["breakwater_outbox_waiting", (queue,)] == empty["breakwater_outbox_age_seconds", (queue,)] == 0
+    assert scraped["breakwater_outbox_waiting", ("notifications",)] == waiting > 0, "not what is kept back for a while"
+    assert scraped["breakwater_outbox_waiting", ("events",)] > 0
+    assert 7_200 <= scraped["breakwater_outbox_age_seconds", ("notifications",)] < 10_800
+    assert scraped["breakwater_outbox_age_seconds", ("events",)] >= 10_800
+
+
 def test_a_word_that_is_not_known_gets_no_label_of_its_own(engine: sa.Engine, database_url: str) -> None:
     given_world(engine, decision("block"))
     with engine.begin() as connection:
