@@ -34,7 +34,8 @@ setup: $(DEV)  ## Make .venv with the locked dependencies, for work on the code
 
 test: setup  ## Run the tests
 	@echo "==> Running the tests"
-	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+	@# In alphabetical order: what is left for the end are short files, and all processes end together.
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: format lint types contracts audit  ## Format, lint, types, import rules, known vulnerabilities
 

@@ -32,7 +32,7 @@ from tests.given import CLASSIFIER, LATENESS, Line
 
 PARTITIONS = 3
 SKEW = timedelta(minutes=5)
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 #: What a test may write that is larger than what a monitor reads.
 LARGE = {"message.max.bytes": 4 << 20}

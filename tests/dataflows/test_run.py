@@ -81,7 +81,7 @@ def test_kill_at_any_moment_and_start_again(
     def command_in(folder: Path) -> list[str]:
         return _command(events, folder / "out.ndjson", "--snapshot-interval", "100ms", *options)
 
-    killed = run_through_kills(command_in, tmp_path, starts=8, seed=len(options))
+    killed = run_through_kills(command_in, tmp_path, starts=5, seed=len(options))
     assert _decisions(killed / "out.ndjson") == expected
 
 

@@ -81,5 +81,5 @@ def test_kill_at_any_moment_and_start_again(options: Sequence[str], tmp_path: Pa
         out, records = folder / "out.ndjson", folder / "runs.ndjson"
         return _command(source, out, records, "--snapshot-interval", "50ms", *options)
 
-    killed = run_through_kills(command_in, tmp_path, starts=6, seed=len(options))
+    killed = run_through_kills(command_in, tmp_path, starts=4, seed=len(options))
     assert _said(killed / "out.ndjson", killed / "runs.ndjson") == expected
