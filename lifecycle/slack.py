@@ -7,26 +7,18 @@ import json
 from typing import Any
 
 import httpx2
-from slack_sdk.models.blocks import (
-    ActionsBlock,
-    Block,
-    ButtonElement,
-    ContextBlock,
-    HeaderBlock,
-    PlainTextObject,
-    SectionBlock,
-)
+from slack_sdk.models.blocks import PlainTextObject, SectionBlock
 
 from config.settings import SlackAddresses
-from lifecycle.credits.slack_alert import build_case_payload, escaped
+from lifecycle.credits.slack_alert import build_case_payload
 from lifecycle.credits.spend_alert import build_spend_payload
 from lifecycle.kinds import Severity, Template
 from lifecycle.messages import Message, Sender
 from lifecycle.posts import TIMEOUT, post
+from lifecycle.slack_blocks import Button, build_message
 from lifecycle.texts import one_line
 
 _SIGNS = {Severity.CRITICAL: "\N{LARGE RED CIRCLE}", Severity.WARNING: "\N{LARGE YELLOW CIRCLE}", Severity.INFO: ""}
-_MAX_LINK = 3000
 
 #: What credit monitoring tells; the context of those about a case says its severity.
 _OF_CREDITS = frozenset(
@@ -56,28 +48,15 @@ def _build_notice(message: Message) -> dict[str, Any]:
     All of it is plain text, so that no name can mention people or bring a link of its own.
     """
     name = message.template.value.replace("_", " ")
-    headline = one_line(f"{_SIGNS[message.severity]} {message.title}") or name  # Slack refuses an empty text
     body = _cut(message.body.strip() or name, SectionBlock.text_max_length)
-    blocks: list[Block] = [
-        HeaderBlock(
-            text=PlainTextObject(text=one_line(headline, HeaderBlock.text_max_length), emoji=False),
-            block_id=message.notification_id,
-        ),
+    return build_message(
+        message.notification_id,
+        one_line(f"{_SIGNS[message.severity]} {message.title}") or name,  # Slack refuses an empty text
         SectionBlock(text=PlainTextObject(text=body, emoji=False)),
-    ]
-    if message.link is not None and len(message.link) <= _MAX_LINK:
-        button = ButtonElement(
-            text=PlainTextObject(text="Open in Breakwater", emoji=False), url=message.link, action_id="open"
-        )
-        blocks.append(ActionsBlock(elements=[button]))
-    about = f"{message.severity.capitalize()} · {name}"
-    blocks.append(ContextBlock(elements=[PlainTextObject(text=about, emoji=False)]))
-    return {
-        # What a notification on a phone shows; here alone Slack reads marks, so they are made harmless.
-        "text": escaped(headline),
-        "blocks": [block.to_dict() for block in blocks],  # checks the lengths
-        "unfurl_links": False,
-    }
+        (Button("Open in Breakwater", "open", message.link),),
+        f"{message.severity.capitalize()} · {name}",
+        emoji=False,
+    )
 
 
 def slack_sender(addresses: SlackAddresses) -> Sender:

@@ -3,19 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from slack_sdk.models.blocks import (
-    ActionsBlock,
-    Block,
-    ButtonElement,
-    ContextBlock,
-    HeaderBlock,
-    MarkdownTextObject,
-    PlainTextObject,
-    SectionBlock,
-)
-
 from lifecycle.kinds import CaseSeverity
 from lifecycle.messages import Message
+from lifecycle.slack_blocks import Button, build_fields, build_message
 from lifecycle.texts import one_line
 
 _SIGNS = {
@@ -23,39 +13,25 @@ _SIGNS = {
     CaseSeverity.SEV1: "\N{LARGE RED CIRCLE}",
     CaseSeverity.SEV2: "\N{LARGE YELLOW CIRCLE}",
 }
-#: Of Slack, for the text of a field and for a link.
-_MAX_FIELD = 2000
-_MAX_LINK = 3000
-#: Of ours, so that six fields with their escapes stay below Slack's limit.
-_MAX_VALUE = 300
+#: Of Slack, for a line of text.
+_MAX_LINE = 2000
 
 
 def build_case_payload(message: Message) -> dict[str, Any]:
-    """Header, six fields, buttons, and what was really done; takes the context of a `credit_case` notice.
-
-    Values are escaped and taken as they are (`verbatim`), so no name can mention people or bring a link of its own.
-    """
+    """Header, six fields, buttons, and what was really done; takes the context of a `credit_case` notice."""
     context = message.context
     severity = CaseSeverity(context["severity"])
-    headline = one_line(f"{_SIGNS[severity]} {context['headline']}", HeaderBlock.text_max_length)
-    blocks: list[Block] = [
-        HeaderBlock(text=PlainTextObject(text=headline, emoji=True), block_id=message.notification_id),
-        SectionBlock(fields=[field(label, value) for label, value in _fields(context)]),
-    ]
-    buttons = _buttons(message, severity)
-    if buttons:
-        blocks.append(ActionsBlock(elements=buttons))
-    blocks.append(ContextBlock(elements=[PlainTextObject(text=one_line(_what_was_done(context), _MAX_FIELD))]))
-    return {
-        "text": escaped(headline),
-        "blocks": [block.to_dict() for block in blocks],  # checks the lengths
-        "unfurl_links": False,
-    }
-
-
-def escaped(text: str) -> str:
-    """Text in which Slack sees no mention and no link."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return build_message(
+        message.notification_id,
+        f"{_SIGNS[severity]} {context['headline']}",
+        build_fields(_fields(context)),
+        (
+            Button("Open case", "open_case", message.link, "danger" if severity is CaseSeverity.SEV0 else None),
+            Button("View run", "view_run", context.get("run_link")),
+            Button("Artifacts", "artifacts", context.get("artifacts_link")),
+        ),
+        one_line(_what_was_done(context), _MAX_LINE),
+    )
 
 
 def _fields(context: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -67,24 +43,6 @@ def _fields(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Risk Flags", context["flags"].replace("_", " ")),
         ("Run ID", context["execution_id"]),
         ("Time", context["at"]),
-    ]
-
-
-def field(label: str, value: str) -> MarkdownTextObject:
-    """A label and its value, which is taken as it is."""
-    return MarkdownTextObject(text=f"*{label}:*\n{escaped(one_line(value, _MAX_VALUE)) or '-'}", verbatim=True)
-
-
-def _buttons(message: Message, severity: CaseSeverity) -> list[ButtonElement]:
-    links = (
-        ("Open case", "open_case", message.link, "danger" if severity is CaseSeverity.SEV0 else None),
-        ("View run", "view_run", message.context.get("run_link"), None),
-        ("Artifacts", "artifacts", message.context.get("artifacts_link"), None),
-    )
-    return [
-        ButtonElement(text=PlainTextObject(text=text), action_id=action, url=link, style=style)
-        for text, action, link, style in links
-        if link and len(link) <= _MAX_LINK
     ]
 
 
