@@ -108,7 +108,7 @@ steps = st.lists(
 
 
 @given(steps, st.integers(0, 6))
-def test_what_is_kept_in_order_changes_no_baseline_and_no_snapshot(steps: list[tuple[int, float]], every: int) -> None:
+def test_what_is_counted_changes_no_baseline_and_no_snapshot(steps: list[tuple[int, float]], every: int) -> None:
     kept, forgetful = History(), History()
     time = 40 * DAY
     for number, (gap, credits_total) in enumerate(steps):
