@@ -173,10 +173,10 @@ class PageWriter:
                 return PageOutcome.LATER
             page = self._find(wanted, layout)
             if page is not None:
-                self._keep(wanted, page_id=page.id, url=page.url, attempt_at=None)
-                page = self.notion.update_page(page.id, self._properties(wanted, layout))
-                self._keep(wanted, seen=_seen(wanted, page, layout))
-                self._replace_children(page.id, wanted)
+                seen = row.seen or _seen(wanted, page, layout)
+                self._keep(wanted, page_id=page.id, url=page.url, attempt_at=None, seen=seen)
+                # As of any page: what people changed since it was made stays.
+                self._update(wanted, self._row(wanted), layout)
                 return PageOutcome.ADOPTED
         # What a page shows that is made unseen is ours, and no change of people.
         self._keep(wanted, attempt_at=_now, seen=_written(wanted, layout))

@@ -109,6 +109,27 @@ def test_a_page_that_was_made_unseen_takes_back_no_change_of_ours(world: sa.Engi
     assert (shown["Stage"], shown["WT Gate For Automation"]) == ("Triage", "⛔ BLOCKED")
 
 
+def test_what_people_write_into_a_page_that_was_made_unseen_is_not_taken_back(
+    world: sa.Engine, server: NotionServer
+) -> None:
+    server.judge = lambda asked: (
+        Failure(Mishap.RESET, done=True) if (asked.method, asked.path) == ("POST", "pages") else None
+    )
+    with syncing(world, server) as passes:
+        passes.run()
+        (page,) = server.pages.values()
+        server.edit(page.id, Stage="Wave-1 Sent")
+        change(world, wt_gate_for_automation="⛔ BLOCKED")
+        wait_over(world)
+        passes.run()  # adopts it, too early to read stages again
+        (shown,) = server.rows("cases")
+        assert (shown["Stage"], shown["WT Gate For Automation"]) == ("Wave-1 Sent", "⛔ BLOCKED")
+        passes.poll_every = AT_ONCE
+        passes.run()
+    assert (page_of(world), case(world)["stage"]) == (page.id, "Wave-1 Sent")
+    assert [receipt["outcome"] for receipt in rows(world, tables.run_receipts)] == ["blocked"]
+
+
 def test_a_column_that_is_renamed_is_read_by_its_new_name_at_once(world: sa.Engine, server: NotionServer) -> None:
     with syncing(world, server) as passes:
         passes.poll_every = AT_ONCE
