@@ -28,6 +28,8 @@ BURST_RUNS = 5
 BURST_OVER = 24
 #: An odd hour is learned as no more than its limit, or what odd hours reached on so many days before: that occurs.
 OUTLIER_DAYS = 2
+#: Such a day begins with an odd hour, and counts for nine weeks: what comes back each month is known by then.
+OUTLIERS_KEPT = 9 * WEEK_HOURS
 #: Fewer silent hours are learned one by one: it costs less.
 SHORT_SILENCE = 4
 #: Days without spending after which a series is forgotten.
@@ -127,9 +129,11 @@ class Series(msgspec.Struct, array_like=True, gc=False):
     day_run: bytes = b""
     #: Those of the last seven days, packed together.
     week_runs: bytes = b""
-    #: The most that an odd hour of today spent, and that those of earlier days did, the highest days only, low to high.
+    #: The most that an odd hour spent on the day that began with `odd_since`, and with their beginnings that of days
+    #: before it: those that enough later ones did not reach.
     day_outlier: float = 0.0
     outliers: bytes = b""
+    odd_since: int | None = None
 
     @property
     def is_known(self) -> bool:
@@ -166,8 +170,7 @@ class Series(msgspec.Struct, array_like=True, gc=False):
         if is_known and total > limit:
             score = self.rate.odd(at, total)
             if score >= ALARM:
-                learned = min(total, max(limit, self.accepted()))
-                self.day_outlier = max(self.day_outlier, total)
+                learned = min(total, max(limit, self._accept(hour, total)))
         self.rate.score(at, learned)
         counted = min(total - explained, limit) if is_known else total - explained
         self.day_total += counted
@@ -192,10 +195,25 @@ class Series(msgspec.Struct, array_like=True, gc=False):
             return
         self._learn_errors(first, learn_zeros(self.rate, EPOCH + timedelta(hours=first), hour - first), 0.0)
 
-    def accepted(self) -> float:
-        """What an hour may spend that was odd, and is not any more: as much was reached on enough days."""
-        is_enough = len(self.outliers) == NUMBER.size * OUTLIER_DAYS
-        return memoryview(self.outliers).cast("d")[0] if is_enough else 0.0
+    def _accept(self, hour: int, total: float) -> float:
+        """Note an odd hour; what it may spend all the same, as odd hours reached it on enough days before."""
+        if self.odd_since is None or hour - self.odd_since >= HOURS_A_DAY:
+            self._begin_odd_day(hour)
+        self.day_outlier = max(self.day_outlier, total)
+        known = sorted(most for _, most in _OUTLIER.iter_unpack(self.outliers))
+        return known[-OUTLIER_DAYS] if len(known) >= OUTLIER_DAYS else 0.0
+
+    def _begin_odd_day(self, hour: int) -> None:
+        """The hours of one incident are one day, whether it goes on over midnight or not."""
+        days = list(_OUTLIER.iter_unpack(self.outliers))
+        if self.odd_since is not None:
+            days.append((self.odd_since, self.day_outlier))
+        kept: list[tuple[int, float]] = []
+        for since, most in reversed(days):
+            if hour - since <= OUTLIERS_KEPT and sum(later >= most for _, later in kept) < OUTLIER_DAYS:
+                kept.append((since, most))
+        self.outliers = b"".join(_OUTLIER.pack(*day) for day in reversed(kept))
+        self.odd_since, self.day_outlier = hour, 0.0
 
     def _learn_errors(self, first: int, usuals: Iterable[float | None], total: float) -> None:
         """How far each of some hours that spent the same was from what was usual, None where that was not known."""
@@ -228,9 +246,6 @@ class Series(msgspec.Struct, array_like=True, gc=False):
         is_whole = self.began <= hour + 1 - HOURS_A_DAY
         rise = self.drift.learn(self.day_total) if is_whole else None
         self.day_total, self.day_run = 0.0, b""
-        if self.day_outlier:
-            days = sorted([*memoryview(self.outliers).cast("d"), self.day_outlier])[-OUTLIER_DAYS:]
-            self.outliers, self.day_outlier = b"".join(map(NUMBER.pack, days)), 0.0
         return rise
 
     def runs_of_week(self) -> list[bytes]:
@@ -253,6 +268,8 @@ def _limit(usual: float, error: float, of_day: float) -> float:
 
 #: What a packed run begins with: credits and time.
 _ORDER = Struct(">dq")
+#: When a day with odd hours began, and the most that one of them spent.
+_OUTLIER = Struct("=qd")
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_ids = msgspec.msgpack.Decoder(tuple[str, str, str]).decode
 _unpack_week = msgspec.msgpack.Decoder(list[bytes]).decode

@@ -21,7 +21,7 @@ PARTS = 8
 
 _KEYS = [f"part-{part}" for part in range(PARTS)]
 
-SNAPSHOT_VERSION = 3
+SNAPSHOT_VERSION = 4
 
 
 #: What a part says: decisions, and together, since the engine counts by item, the records of some runs.
@@ -136,7 +136,8 @@ class CreditLogic(StatefulBatchLogic[PartReport, Said, bytes]):
         stored = _decode_snapshot(snapshot)
         if stored.version != SNAPSHOT_VERSION:
             raise UnusableStoreError(
-                f"the recovery store is of version {stored.version} for credits, this is {SNAPSHOT_VERSION}"
+                f"the recovery store is of version {stored.version} for credits, this is {SNAPSHOT_VERSION}:"
+                " begin a new one"
             )
         if stored.files and self._folder is None:
             raise UnusableStoreError(

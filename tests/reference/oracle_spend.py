@@ -60,7 +60,7 @@ class _Series:
     #: |x - u| of each hour that had a u, by hour, at most the limit once a week is known.
     errors: list[tuple[int, float]] = field(default_factory=list)
     bursts: list[int] = field(default_factory=list)
-    #: The greatest sum of an odd hour above its limit, by day.
+    #: The greatest sum of an odd hour above its limit, by the hour that its day began with.
     odd: dict[int, float] = field(default_factory=dict)
     #: What each hour counts towards its day.
     quiet: dict[int, float] = field(default_factory=dict)
@@ -87,9 +87,10 @@ class _Series:
             error = min(error, limit - usual)
         self.errors.append((hour, error))
         goes_on = bool(self.bursts) and hour - self.bursts[-1] <= 24
-        if count >= 168 and total > limit and (score >= 0.5 or goes_on):
-            today = hour // 24
-            highest = sorted((most for day, most in self.odd.items() if day < today), reverse=True)
+        if count >= 168 and total > limit and score >= 0.5:
+            today = max((begun for begun in self.odd if hour - begun < 24), default=hour)
+            before = [most for begun, most in self.odd.items() if begun < today <= begun + 63 * 24]
+            highest = sorted(before, reverse=True)
             self.odd[today] = max(total, self.odd.get(today, 0.0))
             self.core.learn(at, min(total, max([limit, *highest[1:2]])))
         else:

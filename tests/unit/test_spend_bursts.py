@@ -57,11 +57,23 @@ def lasting(begin: int, end: int, much: float) -> dict[int, float]:
         pytest.param({0: 100, 25: 40}, [0, 25], id="forty times, as soon as the episode of a hundred times is over"),
         pytest.param({0: 100, 24: 40}, [0], id="forty times, while the episode of a hundred times goes on"),
         pytest.param(lasting(0, 6, 100) | {168: 40}, [0, 168], id="forty times, a week after six hours of a hundred"),
+        pytest.param(
+            lasting(-9 - 2, -9 + 2, 100) | {100: 60, 268: 40},
+            [-11, 100, 268],
+            id="forty times, a week after sixty, after a hundred before and after midnight",
+        ),
     ],
 )
 @pytest.mark.parametrize("noise", [0.0, 0.2], ids=["hours alike", "uneven hours"])
 def test_a_burst_does_not_hide_the_next_one(times: Times, begins: list[int], noise: float) -> None:
     assert told({AT + since: much for since, much in times.items()}, 45, noise=noise) == begins
+
+
+def test_what_was_odd_for_two_days_is_forgotten_after_nine_weeks() -> None:
+    """Else it would be learned for ever, and hide what comes after it."""
+    weeks = 10 * 168
+    times = lasting(AT, AT + 30, 100.0) | {AT + weeks: 60.0, AT + weeks + 168: 40.0}
+    assert told(times, 120) == [0, weeks, weeks + 168]
 
 
 def test_a_dear_run_does_not_hide_a_burst() -> None:
