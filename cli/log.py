@@ -19,13 +19,17 @@ from config.settings import Settings, load_settings
 from dataflows.credit_classify import CreditRecord, InvalidRecordError, parse_record, read_record, typed_number
 from dataflows.credit_runs import CreditAction
 from dataflows.dead_letters import Unusable
+from dataflows.decode import decode
+from dataflows.events import RunEvent
 from dataflows.interop.credit_webhook import to_run_event
 from dataflows.interop.references import Reference
 from lifecycle import tables
 from lifecycle.credits.calendar import LOG_TIME_OUT
+from lifecycle.credits.ledger_rows import COLUMNS, entries_of
 from lifecycle.external_refs import AmbiguousReferenceError, find_by_external_ref
 from lifecycle.kinds import CreditJob
 from sinks.kafka import Record, TopicWriter
+from sinks.ledger import is_record_of
 
 _LOOK_EVERY = timedelta(milliseconds=200)
 _DELIVERY = timedelta(seconds=20)
@@ -208,19 +212,21 @@ def _judged(connection: sa.Connection, tenant: str, sent: Mapping[str, Any], end
 
 
 def _told(connection: sa.Connection, tenant: str, sent: Mapping[str, Any]) -> dict[str, Any] | None:
-    row = connection.execute(
-        sa.select(_runs.event_id, _runs.credits_total, *(_runs[name] for name in _TOLD)).where(
+    rows = connection.execute(
+        sa.select(*COLUMNS).where(
             _runs.tenant_id == tenant,
             # Whatever its time: who sends a run again may have given it another one, and it counts once.
             _runs.execution_id == sent["execution_id"],
         )
-    ).first()
-    if row is None:
+    )
+    entry = next((entry for entry, _ in entries_of(rows)), None)
+    if entry is None:
         return None
-    if float(row.credits_total) != float(sent["credits_total"]):
+    event = decode(json.dumps(sent).encode())
+    if not isinstance(event, RunEvent) or not is_record_of(event, entry):
         fail_work("the ledger has another record of this run, and keeps it")
-    told = {name: getattr(row, name) for name in _TOLD}
-    told["baseline_credits"] = None if row.baseline_credits is None else float(row.baseline_credits)
+    told = {name: getattr(entry, name) for name in _TOLD}
+    told["baseline_credits"] = None if entry.baseline_credits is None else float(entry.baseline_credits)
     told["case_id"] = _case_of(connection, tenant, sent["execution_id"])
     return told
 

@@ -5,13 +5,16 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from operator import attrgetter
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from config.metrics import CREDIT_RUNS_RECORDED, SINK_BATCH_SECONDS
-from dataflows.credit_runs import CreditRun
-from lifecycle.credits.entry import LedgerEntry, plain
+from dataflows.credit_runs import CreditRun, exact
+from dataflows.events import JobType, RunEvent
+from lifecycle.credits.case_terms import SENSITIVE_FLAGS
+from lifecycle.credits.entry import LedgerEntry, is_same_run, plain
 from lifecycle.credits.ledger import Recorded, append
 from sinks.faults import Fault, classify
 from sinks.storable import without_nul
@@ -31,6 +34,13 @@ _TEXTS = (
     *("prompt_version", "scenario", "scenario_id", "scenario_name"),
 )
 _texts_of = attrgetter(*_TEXTS)
+
+#: What an event and a row have alike, word for word.
+_ALIKE = (
+    *("automation_version_id", "status", "scenario_id", "scenario_name", "model", "prompt_version", "artifacts_link"),
+    *("input_tokens", "output_tokens", "input_item_count", "retry_count", "deployment_timestamp"),
+    *("has_idempotency_key", "has_max_items_config", "is_batch_job", "is_backfill"),
+)
 
 RunDeadLetterWriter = Callable[[CreditRun, str], None]
 """Takes a run that the ledger refuses and one word on why; what it took is durable when it returns."""
@@ -79,6 +89,17 @@ def entry_of(run: CreditRun) -> LedgerEntry:
         workflow_id=run.workflow_id,
     )
     return _without_nul(entry) if "\x00" in "".join(filter(None, _texts_of(entry))) else entry
+
+
+def is_record_of(event: RunEvent, entry: LedgerEntry) -> bool:
+    """Whether a row is of the record of a run that an event brings, however that was judged."""
+    said: dict[str, Any] = {name: without_nul(getattr(event, name)) for name in _ALIKE}
+    for name in ("credits_total", "credits_in", "credits_out"):
+        credits_ = getattr(event, name)
+        said[name] = None if credits_ is None else plain(exact(credits_))
+    said["job_type"] = event.job_type or JobType.OTHER
+    said["risk_flags"] = [flag for flag in event.risk_flags or () if flag in SENSITIVE_FLAGS]
+    return is_same_run(msgspec.structs.replace(entry, **said), entry)
 
 
 class LedgerSink:

@@ -66,8 +66,10 @@ def sent(mock_kafka: MockKafka) -> RunEvent:
 
 def judge(engine: sa.Engine, event: RunEvent, **more: Any) -> None:
     """Write to the ledger what the monitor says of an event."""
-    said = {"scenario": "binder", "event_id": event.event_id, "execution_id": event.execution_id, **more}
-    spend(engine, [entry(event.occurred_at, event.credits_total or 0, **said)])
+    names = ("event_id", "execution_id", "automation_version_id", "retry_count", "has_idempotency_key", "risk_flags")
+    said = {name: getattr(event, name) for name in names if getattr(event, name) is not None}
+    told = {"scenario": "binder", "job_type": "OTHER", **said, **more}
+    spend(engine, [entry(event.occurred_at, event.credits_total or 0, **told)])
 
 
 def test_a_run_is_logged_by_options(start: Start, engine: sa.Engine, mock_kafka: MockKafka) -> None:
@@ -101,15 +103,30 @@ def test_a_run_is_logged_as_a_record(start: Start, engine: sa.Engine, mock_kafka
     assert json.loads(out)["severity"] == "SEV4"
 
 
-def test_a_run_that_the_ledger_has_otherwise_is_told_of(start: Start, engine: sa.Engine, mock_kafka: MockKafka) -> None:
-    spend(engine, [entry(AT, 99, execution_id="RUN-1")])
-    process = start("--run-id", "RUN-1", "--scenario", "b", "--credits", "5", "--timestamp", "2026-03-02T12:00:00Z")
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, "keeps it" in errors) == (1, True)
+#: What the ledger has of a run that `--run-id RUN-1 --scenario b --credits 5` brought.
+KNOWN = {"execution_id": "RUN-1", "scenario": "b", "automation_version_id": "scenario:b", "job_type": "OTHER"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(["--credits", "99"], id="other credits"),
+        pytest.param(["--credits", "5", "--risk-flag", "pii_exposure"], id="a flag"),
+        pytest.param(["--credits", "5", "--retry-count", "9"], id="retries"),
+        pytest.param(["--credits", "5", "--status", "failure"], id="another end"),
+    ],
+)
+def test_a_run_that_the_ledger_has_otherwise_is_told_of(
+    start: Start, engine: sa.Engine, mock_kafka: MockKafka, other: list[str]
+) -> None:
+    spend(engine, [entry(AT, 5, **KNOWN)])
+    process = start("--run-id", "RUN-1", "--scenario", "b", "--timestamp", "2026-03-02T12:00:00Z", *other)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out, "keeps it" in errors) == (1, "", True)
 
 
 def test_a_run_that_was_logged_before_is_told_of_again(start: Start, engine: sa.Engine, mock_kafka: MockKafka) -> None:
-    spend(engine, [entry(AT, 5, execution_id="RUN-1", severity="SEV3")])
+    spend(engine, [entry(AT, 5, **KNOWN, severity="SEV3")])
     process = start("--run-id", "RUN-1", "--scenario", "b", "--credits", "5")
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out.splitlines()[0]) == (0, "Severity: SEV3")

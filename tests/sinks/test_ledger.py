@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 
 from cli.embedded.postgres import EmbeddedPostgres
 from dataflows.credit_runs import BaselineSource, CreditAction, CreditRun, Likelihood, RiskFlag, Severity
-from dataflows.events import JobType, RunStatus
+from dataflows.decode import decode
+from dataflows.events import JobType, RunEvent, RunStatus
 from lifecycle import tables
 from lifecycle.credits.entry import LedgerEntry
 from lifecycle.credits.ledger import Recorded, append, read_chain, tenants_in_ledger, verify
 from lifecycle.migrate import migrate
-from sinks.ledger import LedgerSink, entry_of
+from sinks.ledger import LedgerSink, entry_of, is_record_of
 from sinks.store_away import Retry, StoreAwayError
+from tests.dataflows.credits_given import Line, encoded, ended, replayed
 
 _numbers = itertools.count()
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -438,3 +440,57 @@ def test_the_fields_of_an_entry_stand_in_the_order_of_their_names() -> None:
     assert list(names) == sorted(names)
     assert {*names, "sha256", "recorded_at"} == {column.name for column in tables.credit_runs.c}
     assert set(CreditRun.__struct_fields__) == set(names) - {"seq", "previous_sha256"}
+
+
+BARE = ended(0, "x1", 12.5)
+FULL = ended(
+    0,
+    "x1",
+    0.1,
+    scenario_name="Binder\x00",
+    job_type="BINDER_EXPORT",
+    credits_in=0.07,
+    credits_out=0,
+    model="m",
+    input_tokens=220_000,
+    output_tokens=1,
+    retry_count=6,
+    has_idempotency_key=False,
+    has_max_items_config=True,
+    is_batch_job=False,
+    is_backfill=True,
+    prompt_version="p2",
+    deployment_timestamp="2026-01-05T09:30:00.123456+02:00",
+    input_item_count=3,
+    risk_flags=["regulatory_data", "pii_exposure"],
+    artifacts_link="https://a.example/x",
+)
+
+
+def is_of(sent: Line, judged: Line) -> bool:
+    """Whether an event is of the record that the ledger has of another one, by what the monitor says of that."""
+    event = decode(encoded([sent]).strip())
+    assert isinstance(event, RunEvent)
+    (said,) = replayed([judged]).records
+    return is_record_of(event, entry_of(said))
+
+
+@pytest.mark.parametrize("line", [BARE, FULL], ids=["a bare run", "a run with all that can be said"])
+def test_an_event_is_of_its_record_whatever_its_id_and_time(line: Line) -> None:
+    assert is_of(line | {"event_id": "again", "occurred_at": "2026-01-05T08:01:00Z"}, line)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *({name: None} for name in sorted(FULL.keys() - BARE.keys())),
+        {"credits_total": 0.2},
+        {"status": "failure"},
+        {"automation_version_id": "v2"},
+        {"scenario_id": "s2"},
+        {"risk_flags": ["pii_exposure"]},
+    ],
+    ids=lambda other: ", ".join(f"{name} {value}" for name, value in other.items()),
+)
+def test_an_event_that_says_something_else_is_of_another_record(other: Line) -> None:
+    assert not is_of(FULL | other, FULL)
