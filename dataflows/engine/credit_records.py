@@ -58,7 +58,8 @@ def record_of(event: RunEvent) -> int:
         event.prompt_version,
         event.deployment_timestamp,
         event.input_item_count,
-        event.risk_flags,
+        # A set, which a sender that tries again may write in another order.
+        sorted(set(event.risk_flags)) if event.risk_flags else None,
         event.artifacts_link,
     )
     return crc32(_encode(facts)) + 1

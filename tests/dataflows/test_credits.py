@@ -68,6 +68,7 @@ CONFLICTS = [
     pytest.param({"credits_total": 776}, id="other credits"),
     pytest.param({"status": "failure"}, id="another end"),
     pytest.param({"input_tokens": 5}, id="other tokens"),
+    pytest.param({"risk_flags": ["pii_exposure"]}, id="a flag"),
     pytest.param({"event_id": "e-x", "credits_total": 776}, id="other credits under the same event id"),
 ]
 
@@ -103,6 +104,13 @@ def test_the_same_record_again_is_neither_refused_nor_recorded() -> None:
     again = [ended(1, "x", 775), ended(1, "x", 775, event_id="again"), ended(1.5, "x", 775, event_id="again-2")]
     outcome = replayed([*usual(), *again])
     assert (len(outcome.records), outcome.dead_letters, outcome.summary["events"]) == (6, [], 8)
+
+
+def test_flags_in_another_order_are_the_same_record() -> None:
+    flags = ["pii_exposure", "regulatory_data"]
+    first, second = (ended(1, "x", 775, event_id=f"e{order}", risk_flags=flags[::order]) for order in (1, -1))
+    outcome = replayed([*usual(), first, second])
+    assert (len(outcome.records), outcome.dead_letters) == (6, [])
 
 
 def test_credits_that_come_with_a_second_terminal_event_count() -> None:
