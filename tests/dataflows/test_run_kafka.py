@@ -16,7 +16,17 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
 from tests.dataflows.kafka_given import Broker, a_broker, wait_for
-from tests.dataflows.run_given import FIRST, a_day, a_monitor, end_well, expected, expected_with, ids, written
+from tests.dataflows.run_given import (
+    FIRST,
+    a_day,
+    a_day_whatever_the_clock,
+    a_monitor,
+    end_well,
+    expected,
+    expected_with,
+    ids,
+    written,
+)
 from tests.given import DAY, denied, started
 
 
@@ -53,19 +63,20 @@ def test_the_same_events_give_the_same_decisions_as_detect(broker: Broker, tmp_p
 
 
 def test_a_kill_loses_nothing_and_repeats_the_same_ids_only(broker: Broker, tmp_path: Path) -> None:
-    lines = a_day(2)
+    lines = a_day_whatever_the_clock(2)
     then = expected(lines)
-    broker.write(lines[:900], written=FIRST)
+    part = 1 + len(lines) // 3
+    broker.write(lines[:part], written=FIRST)
     with a_monitor(broker.settings, tmp_path) as process:
         wait_for("some decisions", lambda: ids(tmp_path))
         process.send_signal(signal.SIGKILL)
     seen = ids(tmp_path)
-    broker.write(lines[900:1800], written=FIRST + 900)
+    broker.write(lines[part : 2 * part], written=FIRST + part)
     with a_monitor(broker.settings, tmp_path) as process:
         wait_for("more decisions", lambda: len(ids(tmp_path) - seen) > 5)
         process.send_signal(signal.SIGKILL)
     seen |= ids(tmp_path)
-    broker.write(lines[1800:], written=FIRST + 1800)
+    broker.write(lines[2 * part :], written=FIRST + 2 * part)
     with a_monitor(broker.settings, tmp_path) as process:
         wait_for("all decisions", lambda: ids(tmp_path) >= then.keys())
         end_well(process)
