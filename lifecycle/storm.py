@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from lifecycle import tables
 from lifecycle.ids import stable_id
 from lifecycle.kinds import Audience, Channel, NotificationStatus, StormRule, Template
+from lifecycle.turns import wait_for_turn
 
 #: What people read, one after another.
 _READ_BY_PEOPLE = frozenset({Channel.EMAIL, Channel.SLACK})
@@ -102,7 +103,7 @@ def line_up(connection: sa.Connection, notification_id: str) -> None:
     if row is None or row.status != NotificationStatus.PENDING or row.channel not in _READ_BY_PEOPLE:
         return
     for key in sorted(stable_id(rule, row.channel, row.recipient, _group(row, rule)) for rule in _rules(row)):
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0))))
+        wait_for_turn(connection, key)
 
 
 def judge(connection: sa.Connection, row: Row, policy: StormPolicy) -> Tell | Hold | Mute:

@@ -22,6 +22,7 @@ from lifecycle.actors import ActorContext
 from lifecycle.audit import AuditEntry, write_audit
 from lifecycle.control_events import BroadcastKind, put_broadcast
 from lifecycle.kinds import AuditAction
+from lifecycle.turns import wait_for_turn
 
 #: How old what is remembered may be.
 MAX_AGE = timedelta(seconds=30)
@@ -105,7 +106,7 @@ def change_system_config(
     """
     wanted = {key: None if value is None else checked(key, value) for key, value in changes.items()}
     # Versions are in the order of their times: one change after the other.
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('system_config', 0))"))
+    wait_for_turn(connection, "system_config")
     stored = stored_config(connection)
     after = _good_only(stored) | wanted
     if all(stored.get(key) == after[key] for key in ConfigKey):

@@ -17,6 +17,7 @@ from lifecycle.ids import stable_id
 from lifecycle.kinds import OPEN_TASK_STATUSES, Priority, SpendRise, TaskContext, TaskKind
 from lifecycle.options import LifecycleOptions
 from lifecycle.texts import at_time, brief, one_line
+from lifecycle.turns import wait_for_turn
 from lifecycle.workflows import version_of_workflow
 
 #: An anomaly joins the open task of another one that is less than this away from it in event time: as long as a burst
@@ -50,8 +51,7 @@ def open_or_join(
     The transaction is the caller's. One after another for a tenant and kind: what was opened is committed before the
     next one looks.
     """
-    key = stable_id("spend_task", anomaly.tenant_id, anomaly.rise)
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0))))
+    wait_for_turn(connection, stable_id("spend_task", anomaly.tenant_id, anomaly.rise))
     window = WINDOWS[anomaly.rise]
     task = connection.execute(
         sa.select(_tasks.id, _tasks.decision_id, _tasks.context_id)
