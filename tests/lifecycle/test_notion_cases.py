@@ -281,36 +281,31 @@ def test_a_notion_that_refuses_us_is_told_with_its_code_and_left_alone(
     assert rows(world, tables.notion_outages) == []
 
 
-def test_a_notion_that_is_read_and_takes_no_pages_is_told_of(world: sa.Engine, server: NotionServer) -> None:
+@pytest.mark.parametrize(
+    ("failure", "part"),
+    [
+        pytest.param((500, "internal_server_error"), "api", id="it breaks at each"),
+        pytest.param((403, "restricted_resource"), "case", id="its database may not be written to"),
+    ],
+)
+def test_a_notion_that_is_read_and_takes_no_pages_is_told_of(
+    failure: tuple[int, str], part: str, world: sa.Engine, server: NotionServer
+) -> None:
     apply(world, incident("SEV1"), options=OPTIONS)
-    failure = Failure((500, "internal_server_error"))
-    server.judge = lambda asked: failure if (asked.method, asked.path) == ("POST", "pages") else None
+    refused = Failure(failure)
+    server.judge = lambda asked: refused if (asked.method, asked.path) == ("POST", "pages") else None
     with syncing(world, server) as passes:
         passes.poll_every = timedelta(0)
         for _ in range(5):
             wait_over(world)
             passes.run()
         outage = row(world, tables.notion_outages)
-        assert (outage["part"], outage["failures"]) == ("api", 5)
+        assert (outage["part"], outage["failures"]) == (part, 5)
         assert len(rows(world, tables.notifications, template="credit_health", channel="in_app")) == 1
         server.judge = lambda _: None
         wait_over(world)
         passes.run()
     assert rows(world, tables.notion_outages) == []
-
-
-def test_a_database_that_may_be_read_and_not_written_to_is_told_of(world: sa.Engine, server: NotionServer) -> None:
-    apply(world, incident("SEV1"), options=OPTIONS)
-    failure = Failure((403, "restricted_resource"))
-    server.judge = lambda asked: failure if (asked.method, asked.path) == ("POST", "pages") else None
-    with syncing(world, server) as passes:
-        passes.poll_every = timedelta(0)
-        for _ in range(5):
-            wait_over(world)
-            passes.run()
-    outage = row(world, tables.notion_outages)
-    assert (outage["part"], outage["failures"]) == ("case", 5)
-    assert len(rows(world, tables.notifications, template="credit_health", channel="in_app")) == 1
 
 
 def test_retry_after_is_kept(world: sa.Engine, server: NotionServer) -> None:
